@@ -1,0 +1,75 @@
+"""Windows over pyotp: the host's oracle for codes, independent of the device's own arithmetic.
+
+pyotp's HOTP is asked at a step that we computed, because its TOTP refuses steps over 120 s and, before 2.11, went
+wrong in the autumn DST hour. It also refuses seeds under 112 bits; the `allow_short_seed` way computes those with
+`cryptography` instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from provision.errors import SeedError
+from provision.model import Algorithm, OtpParameters, Secret
+
+MIN_SECRET_BYTES = 14  # 112 bits: RFC 4226 R6 asks for 128, NIST SP 800-63B for 112, pyotp enforces 112
+
+_DIGESTS: dict[Algorithm, Callable[..., Any]] = {
+    Algorithm.SHA1: hashlib.sha1,
+    Algorithm.SHA256: hashlib.sha256,
+    Algorithm.SHA512: hashlib.sha512,
+}
+
+
+def code_at(secret: Secret, parameters: OtpParameters, counter: int, *, allow_short_seed: bool = False) -> str:
+    """The code of RFC 4226 section 5.3 for a counter or step (>= 0), as text of `parameters.digits` characters.
+
+    Raises SeedError for a secret under 112 bits unless `allow_short_seed`.
+    """
+    if len(secret) < MIN_SECRET_BYTES:
+        if not allow_short_seed:
+            raise SeedError(
+                f"the seed has only {len(secret) * 8} bits, under the 112 that RFC 4226 and NIST demand",
+                hint="use a longer seed, or --allow-short-seed for an old token",
+            )
+        return _short_code(secret, parameters, counter)
+    import pyotp
+
+    b32 = base64.b32encode(secret.reveal()).decode("ascii")
+    hotp = pyotp.HOTP(b32, digits=parameters.digits, digest=_DIGESTS[parameters.algorithm])
+    return hotp.generate_otp(counter)
+
+
+def matching_step(
+    secret: Secret,
+    parameters: OtpParameters,
+    code: str,
+    steps: Iterable[int],
+    *,
+    allow_short_seed: bool = False,
+) -> int | None:
+    """The first of `steps` whose code is `code`, or None. Each comparison is in constant time."""
+    given = code.encode("utf-8", "replace")
+    for step in steps:
+        if step >= 0 and hmac.compare_digest(
+            code_at(secret, parameters, step, allow_short_seed=allow_short_seed).encode("ascii"), given
+        ):
+            return step
+    return None
+
+
+def _short_code(secret: Secret, parameters: OtpParameters, counter: int) -> str:
+    from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
+    from cryptography.hazmat.primitives.twofactor.hotp import HOTP
+
+    digests: dict[Algorithm, SHA1 | SHA256 | SHA512] = {
+        Algorithm.SHA1: SHA1(),  # noqa: S303  # what RFC 4226 is made of
+        Algorithm.SHA256: SHA256(),
+        Algorithm.SHA512: SHA512(),
+    }
+    hotp = HOTP(secret.reveal(), parameters.digits, digests[parameters.algorithm], enforce_key_length=False)
+    return hotp.generate(counter).decode("ascii")
