@@ -1,0 +1,135 @@
+"""The seam to an authentication server, and the addresses that name one."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from provision.clock import Clock
+from provision.errors import UsageError
+from provision.model import OtpParameters, Secret
+
+
+@enum.unique
+class ServerCapability(enum.Enum):
+    """What a server can do beyond registering, listing and deleting; each obliges the method of the same name."""
+
+    CHECK = "check"  # proves a code without the user's own password
+    RESYNC = "resync"
+    SET_DRIFT = "set-drift"
+    RENAME = "rename"
+    ASSIGN = "assign"
+    DISABLE = "disable"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What is handed to a server. `uuid`: the ledger's; the same uuid and seed give the same device back.
+
+    `user`: the login name. `name`: the friendly name, unique among that person's devices. `serial`: the token's, or
+    None for an app.
+    """
+
+    uuid: UUID
+    user: str
+    name: str
+    serial: str | None
+    secret: Secret
+    parameters: OtpParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A registered device as a server lists it; never its seed.
+
+    `user`: None while unassigned. `drift_steps`: what the server remembers, signed steps, slow is negative.
+    `last_step`: the last accepted step or counter, None before the first login. `consecutive_failures`: since then.
+    `registered_s`: Unix seconds.
+    """
+
+    device_id: str
+    user: str | None
+    name: str
+    serial: str | None
+    parameters: OtpParameters
+    disabled: bool
+    drift_steps: int
+    last_step: int | None
+    consecutive_failures: int
+    registered_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An accepted code: which device, which step or counter, and the drift it showed (signed steps)."""
+
+    device_id: str
+    step: int
+    drift_steps: int
+
+
+class ServerBackend(Protocol):
+    """One server. A context manager; methods raise ServerError and VerificationError, nothing else on purpose.
+
+    register    idempotent by uuid and seed; AlreadyRegistered for the same uuid with another seed, the same serial or
+                seed under another uuid, or a name that the person already uses.
+    check       accepts a code of any (or the named) enabled device of a user, each step once; raises CodeMismatch,
+                CodeReplayed, Throttled, or Rejected for an unknown or disabled one.
+    resync      learns the drift from two consecutive codes; the clock is not set.
+    set_drift   writes the remembered drift (0 after the token's own clock was set).
+    """
+
+    @property
+    def capabilities(self) -> frozenset[ServerCapability]: ...
+
+    def register(self, registration: Registration) -> Device: ...
+
+    def check(self, user: str, code: str, *, device_id: str | None = None) -> Acceptance: ...
+
+    def resync(self, device_id: str, first: str, second: str) -> Acceptance: ...
+
+    def set_drift(self, device_id: str, drift_steps: int) -> None: ...
+
+    def list(self, user: str | None = None) -> Sequence[Device]: ...
+
+    def rename(self, device_id: str, name: str) -> None: ...
+
+    def assign(self, device_id: str, user: str) -> None: ...
+
+    def unassign(self, device_id: str) -> None: ...
+
+    def disable(self, device_id: str) -> None: ...
+
+    def enable(self, device_id: str) -> None: ...
+
+    def delete(self, device_id: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+# scheme -> "module:function"; each function takes (the rest of the address, clock) and returns a ServerBackend.
+# Strings, so that naming a server pays only for that server.
+BACKENDS = {
+    "embedded": "provision.servers.embedded.backend:open_address",
+}
+
+
+def open_server(address: str, clock: Clock) -> ServerBackend:
+    """The server that `embedded:FILE` (or another scheme) names. Raises UsageError, Unreachable."""
+    scheme, _, rest = address.partition(":")
+    if scheme not in BACKENDS or not rest:
+        raise UsageError(f"unknown server address {address!r}", hint=f"use one of {', '.join(BACKENDS)}: and a place")
+    module, _, function = BACKENDS[scheme].partition(":")
+    backend: ServerBackend = getattr(importlib.import_module(module), function)(rest, clock)
+    return backend
