@@ -16,8 +16,8 @@ from provision.wire.messages import decode_text, encode_text, integer, message
 MANAGEMENT_AID = bytes.fromhex("F06877746F6B656E01")  # F0 (proprietary, unregistered), "hwtoken", 01
 MAX_LABEL = 32  # bytes of UTF-8: the friendly name of the token
 FACTORY_RESET_P1_P2 = (0xDE, 0xAD)
-NEW_PIN_P1 = 0x02  # RESET RETRY COUNTER with a new PIN as data
-KEEP_PIN_P1 = 0x03  # RESET RETRY COUNTER without data: the PIN stays, its attempts come back
+NEW_PIN_P2 = 0x02  # RESET RETRY COUNTER with a new PIN as data
+KEEP_PIN_P2 = 0x03  # RESET RETRY COUNTER without data: the PIN stays, its attempts come back
 
 
 @enum.unique
