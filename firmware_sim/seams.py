@@ -75,3 +75,36 @@ class Random(Protocol):
     """Where the token's challenges, nonces and ids come from."""
 
     def randbytes(self, n: int) -> bytes: ...
+
+
+class ApduChannel(Protocol):
+    """One way into the token: a serial line, a reader, later others. Never blocks, never raises but PowerLost.
+
+    What a channel knows (selected applet, PIN verified, secure channel) is its own; see docs/PROTOCOL.md section 1.
+    """
+
+    def transmit(self, apdu: bytes) -> bytes | None:
+        """The response to a command APDU, or None while the command waits for a person: then ask `poll`."""
+
+    def poll(self) -> bytes | None:
+        """The response of the command that was waiting, once there is one."""
+
+    @property
+    def deadline(self) -> float | None:
+        """True time (Unix seconds) at which a waiting command gives up by itself, None when none waits."""
+
+    def reset(self) -> None:
+        """Forget everything: the line opened anew, closed, or said HELLO. Abandons a waiting command."""
+
+
+class DeviceLink(Protocol):
+    """The device's end of a wire: bytes in, bytes out, no I/O."""
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Feed bytes as they came; the replies to send, in order."""
+
+    def poll(self) -> tuple[list[bytes], float | None]:
+        """Replies that time or a person caused, and the true time (Unix seconds) at which to poll again, if any."""
+
+    def disconnect(self) -> None:
+        """The line dropped: close the channel."""
