@@ -24,7 +24,7 @@ from provision.errors import (
     VerificationError,
 )
 from provision.model import OathType, OtpParameters, Secret
-from provision.otp import code_at
+from provision.otp import code_source
 from provision.servers.backend import Acceptance, Device, Registration, ServerCapability
 from provision.servers.embedded import audit, devices, keys, storage, window
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome
@@ -43,7 +43,7 @@ def open_address(rest: str, clock: Clock) -> EmbeddedServer:
 
 
 class EmbeddedServer:
-    """A ServerBackend (provision/servers/backend.py) in a file, which processes may share; threads share no EmbeddedServer.
+    """A ServerBackend (provision/servers/backend.py) in a file. Processes may share the file; threads, no instance.
 
     A refused code is charged, and an accepted one spent, in the very transaction that judged it, before the caller
     learns of it. A code is looked for on every enabled device of the person that asks (or only on the one named).
@@ -288,7 +288,7 @@ class EmbeddedServer:
     def _code_at(self, device: StoredDevice) -> window.CodeAt:
         secret = self._keys.unseal(device.sealed, device.device_id, device.parameters)
         # A short seed was let in by an administrator who was asked; refusing its codes now would help nobody.
-        return lambda step: code_at(secret, device.parameters, step, allow_short_seed=True)
+        return code_source(secret, device.parameters, allow_short_seed=True)
 
     @contextlib.contextmanager
     def _administered(
