@@ -7,6 +7,7 @@ oscillator turns it into device time in whole microseconds.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -14,6 +15,15 @@ class Clock(Protocol):
     """True time. `now()`: Unix seconds UTC. The simulator never waits: its links say when to look again."""
 
     def now(self) -> float: ...
+
+
+@enum.unique
+class Battery(enum.Enum):
+    """What the token can tell of the battery of its clock."""
+
+    GOOD = "good"
+    LOW = "low"
+    STOPPED = "stopped"  # the clock stands still, or has lost the time and was not set since
 
 
 class Oscillator(Protocol):
@@ -24,7 +34,13 @@ class Oscillator(Protocol):
         with an unknown time (dead battery)."""
 
     def set_device_time(self, now: float, device_s: int) -> None:
-        """From true time `now` on the clock goes on from exactly `device_s` whole seconds (phase zeroed)."""
+        """From true time `now` on the clock goes on from exactly `device_s` whole seconds (phase zeroed).
+
+        The token asks only while `device_time_us` is not None, and syncs its flash afterwards: a store that keeps the
+        oscillator beside the flash saves both then."""
+
+    def battery_status(self, now: float) -> Battery:
+        """The battery at true time `now`, as the token's own monitor sees it."""
 
 
 class FlashError(Exception):
@@ -52,6 +68,10 @@ class Flash(Protocol):
     @property
     def page_count(self) -> int: ...
 
+    @property
+    def wear(self) -> Mapping[int, int]:
+        """Erases so far, by page number; pages never erased may be absent."""
+
     def read(self, address: int, length: int) -> bytes: ...
 
     def write(self, address: int, data: bytes) -> None:
@@ -78,3 +98,36 @@ class Random(Protocol):
     """Where the token's challenges, nonces and ids come from."""
 
     def randbytes(self, n: int) -> bytes: ...
+
+
+class ApduChannel(Protocol):
+    """One way into the token: a serial line, a reader, later others. Never blocks, never raises but PowerLost.
+
+    What a channel knows (selected applet, PIN verified, secure channel) is its own; see docs/PROTOCOL.md section 1.
+    """
+
+    def transmit(self, apdu: bytes) -> bytes | None:
+        """The response to a command APDU, or None while the command waits for a person: then ask `poll`."""
+
+    def poll(self) -> bytes | None:
+        """The response of the command that was waiting, once there is one."""
+
+    @property
+    def deadline(self) -> float | None:
+        """True time (Unix seconds) at which a waiting command gives up by itself, None when none waits."""
+
+    def reset(self) -> None:
+        """Forget everything: the line opened anew, closed, or said HELLO. Abandons a waiting command."""
+
+
+class DeviceLink(Protocol):
+    """The device's end of a wire: bytes in, bytes out, no I/O."""
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Feed bytes as they came; the replies to send, in order."""
+
+    def poll(self) -> tuple[list[bytes], float | None]:
+        """Replies that time or a person caused, and the true time (Unix seconds) at which to poll again, if any."""
+
+    def disconnect(self) -> None:
+        """The line dropped: close the channel."""
