@@ -7,6 +7,7 @@ oscillator turns it into device time in whole microseconds.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -14,6 +15,15 @@ class Clock(Protocol):
     """True time. `now()`: Unix seconds UTC. The simulator never waits: its links say when to look again."""
 
     def now(self) -> float: ...
+
+
+@enum.unique
+class Battery(enum.Enum):
+    """What the token can tell of the battery of its clock."""
+
+    GOOD = "good"
+    LOW = "low"
+    STOPPED = "stopped"  # the clock stands still, or has lost the time and was not set since
 
 
 class Oscillator(Protocol):
@@ -24,7 +34,13 @@ class Oscillator(Protocol):
         with an unknown time (dead battery)."""
 
     def set_device_time(self, now: float, device_s: int) -> None:
-        """From true time `now` on the clock goes on from exactly `device_s` whole seconds (phase zeroed)."""
+        """From true time `now` on the clock goes on from exactly `device_s` whole seconds (phase zeroed).
+
+        The token asks only while `device_time_us` is not None, and syncs its flash afterwards: a store that keeps the
+        oscillator beside the flash saves both then."""
+
+    def battery_status(self, now: float) -> Battery:
+        """The battery at true time `now`, as the token's own monitor sees it."""
 
 
 class FlashError(Exception):
@@ -52,6 +68,10 @@ class Flash(Protocol):
     @property
     def page_count(self) -> int: ...
 
+    @property
+    def wear(self) -> Mapping[int, int]:
+        """Erases so far, by page number; pages never erased may be absent."""
+
     def read(self, address: int, length: int) -> bytes: ...
 
     def write(self, address: int, data: bytes) -> None:
@@ -61,7 +81,10 @@ class Flash(Protocol):
         """Erase a whole page and count its wear. Raises FlashWornOut past the limit."""
 
     def sync(self) -> None:
-        """Return once everything written so far would survive a loss of power (a real chip: nothing to do)."""
+        """Return once everything written so far would survive a loss of power (a real chip: nothing to do).
+
+        Raises FlashError if that cannot be had; the flash is then again as it was at the last sync.
+        """
 
 
 @enum.unique

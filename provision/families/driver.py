@@ -27,8 +27,8 @@ class Session(Protocol):
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
 
-    `authenticate` comes before put, delete, rename, reset, write_clock, unblock, change_admin_key, check_value, set_label
-    and factory_reset. `verify_pin` stays good for this session; the driver never presents a PIN by itself.
+    `authenticate` comes before put, delete, rename, reset, write_clock, unblock, change_admin_key, check_value,
+    set_label and factory_reset. `verify_pin` stays good for this session; the driver never presents a PIN by itself.
     """
 
     def info(self) -> TokenInfo: ...

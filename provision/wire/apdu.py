@@ -69,6 +69,8 @@ def encode_command(command: Command) -> bytes:
     if le is not None and not 1 <= le <= MAX_EXTENDED:
         raise WireError(f"Le of {le}, not in 1..65536")
     head = bytes((cla, ins, p1, p2))
+    if not data and le is None:
+        return head  # no length field, so no form
     if not extended and len(data) <= 255 and (le is None or le <= MAX_SHORT):
         lc = bytes((len(data),)) + data if data else b""
         return head + lc + (b"" if le is None else bytes((le & 0xFF,)))

@@ -184,7 +184,7 @@ class SelectReply:
 @message
 @dataclass(frozen=True, slots=True, repr=False)
 class Put:
-    """71 name | 73 {kind and hash u8, digits u8, secret} | [78 property, no length byte] | [7A counter u32] | [8A timing].
+    """71 name | 73 {kind and hash u8, digits u8, secret} | [78 property, no length] | [7A counter u32] | [8A timing].
 
     `touch`: YKOATH's property 02. `counter`: HOTP's first moving factor.
     """

@@ -1,0 +1,54 @@
+# Two commands do all the set-up on a machine with Python 3.11+ and make:
+#   make demo    the whole life of a token, on the simulator and the embedded server
+#   make test    the tests
+# Everything else needs more (root, Debian packages, minutes) and says so where it is missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint test-foreign test-crash bench clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.base
+	@$(BIN)/provision demo
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+# Other people's programs judge the token. Needs root on Debian for the first installation.
+test-foreign: $(VENV)/.dev
+	@sh tests/foreign/install.sh
+	@$(BIN)/python -m pytest -n 2 -m foreign tests/foreign $(PYTEST_ARGS)
+
+# Every power cut and hundreds of SIGKILLs: minutes.
+test-crash: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash -s tests/crash $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .lanes build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "hwtoken needs Python 3.11 or newer; $(PYTHON) is older or missing." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making the virtual environment in $(VENV) (once)."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

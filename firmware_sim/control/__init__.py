@@ -1,0 +1,1 @@
+"""What no real token has: a hand at the bench that presses, pulls cables and moves time."""

@@ -1,0 +1,1 @@
+"""How the simulated token is wired up: frames, and the descriptors that carry them."""

@@ -1,0 +1,112 @@
+"""What the demo stands on: a folder, a file clock, a token as a real process, commands run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from provision.errors import ProvisionError
+
+
+class BrokenPromise(ProvisionError):
+    """A step of the demo did not do what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended: exit code, and the JSON objects that it printed, one a line."""
+
+    exit_code: int
+    lines: tuple[dict[str, Any], ...]
+    stderr: str
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.lines[-1] if self.lines else {}
+
+
+class Stage:
+    """A temporary folder with everything that an organisation needs to hand out one token.
+
+    `start`: Unix seconds at which the story begins; the clock is a file, so a story of years takes seconds.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        self.folder = folder
+        self.clock = folder / "clock"
+        self.clock.write_text(f"{start}\n", encoding="ascii")
+        self.server = f"embedded:{folder / 'server.db'}"
+        self.address = ""
+        self._control = ""
+        self._token: subprocess.Popen[str] | None = None
+        self.pin = self._secret("pin", "".join(secrets.choice("0123456789") for _ in range(6)))
+        self.wrong_pin = self._secret("wrong-pin", "".join(str(9 - int(digit)) for digit in self._read(self.pin)))
+        self.passphrase = self._secret("passphrase", secrets.token_urlsafe(18))
+        self.admin_key = folder / "admin-key"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None and self._token.poll() is None:
+            self._token.terminate()
+            self._token.wait(timeout=10)
+
+    def _secret(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text + "\n", encoding="ascii")
+        return path
+
+    def _read(self, path: Path) -> str:
+        return path.read_text(encoding="ascii").strip()
+
+    def unbox(self, *options: str) -> dict[str, Any]:
+        """Start `firmware-sim run` and wait for the line that says where it serves."""
+        self._token = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "firmware_sim", "run", "--family", "reference", *options, "--json"),
+                *("--state", str(self.folder / "token.json"), "--clock", f"file:{self.clock}"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._token.stdout is not None and self._token.stderr is not None
+        line = self._token.stdout.readline()
+        if not line:
+            raise BrokenPromise(f"the simulator did not start: {self._token.stderr.read().strip()}")
+        born: dict[str, Any] = json.loads(line)
+        self.address, self._control = born["address"], born["control"]
+        return born
+
+    def provision(self, *arguments: str, stdin: str = "") -> Ran:
+        """Run a `provision` command on the stage's clock."""
+        return self._run("provision", *arguments, "--clock", f"file:{self.clock}", stdin=stdin)
+
+    def sim(self, verb: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
+        """Do to the token what only the world can do: press, type, pull, wait. Raises BrokenPromise."""
+        ran = self._run("firmware_sim", verb, *arguments, "--control", self._control, stdin=stdin)
+        if ran.exit_code:
+            raise BrokenPromise(f"firmware-sim {verb} ended with {ran.exit_code}: {ran.last or ran.stderr}")
+        return ran.last
+
+    def _run(self, module: str, *arguments: str, stdin: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments, "--json"],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        lines = tuple(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+        return Ran(done.returncode, lines, done.stderr.strip())

@@ -1,0 +1,148 @@
+"""The arrows of the house, read from the imports themselves: also those inside functions and under TYPE_CHECKING."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Who may import whom, inside each package; a module may always import its own layer.
+HOST = {
+    "wire": set(),
+    "errors": set(),
+    "model": {"errors"},
+    "clock": {"errors"},
+    "otp": {"errors", "model"},
+    "links": {"wire", "errors", "model", "clock"},
+    "families": {"links", "wire", "errors", "model", "clock"},
+    "seeds": {"errors", "model", "clock", "otp"},
+    "servers": {"errors", "model", "clock", "otp"},
+    "station": {"families", "seeds", "servers", "links", "errors", "model", "clock", "otp"},
+    "cli": {"station", "families", "seeds", "servers", "links", "wire", "errors", "model", "clock", "otp"},
+    "__main__": {"cli"},
+}
+DEVICE = {
+    "seams": set(),
+    "clocks": {"seams"},
+    "flash": {"seams"},
+    "journal": {"seams", "flash"},
+    "statefile": {"seams", "flash", "oscillator"},
+    "oscillator": {"seams"},
+    "core": {"seams", "flash", "journal", "oscillator"},
+    "families": {"core", "seams"},
+    "links": {"families", "core", "seams"},
+    "control": {"links", "families", "core", "statefile", "flash", "journal", "oscillator", "clocks", "seams"},
+    "cli": {"control", "links", "families", "core", "statefile", "flash", "oscillator", "clocks", "seams"},
+    "testing": {"links", "families", "core", "flash", "journal", "oscillator", "clocks", "seams"},
+    "__main__": {"cli"},
+}
+PACKAGES = {"provision": HOST, "firmware_sim": DEVICE}
+
+
+def modules(package: str) -> list[tuple[str, pathlib.Path]]:
+    """(dotted name, path) of every module of a package, `__init__` files under their package's name."""
+    found = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = list(path.relative_to(ROOT).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        found.append((".".join(parts), path))
+    return found
+
+
+def imports(source: str) -> Iterator[str]:
+    """Every dotted name that a module imports, wherever the import stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only, so that a reader can search for them"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer(module: str) -> str | None:
+    """The floor on which a module of ours stands; None for the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def broken(module: str, source: str) -> list[str]:
+    """Each arrow of `module` that points where it must not."""
+    package = module.split(".")[0]
+    rules = PACKAGES[package]
+    here = layer(module)
+    wrong = []
+    for target in imports(source):
+        top, there = target.split(".")[0], layer(target)
+        if top not in PACKAGES or there is None:
+            continue
+        if top != package:
+            if not (package == "firmware_sim" and there == "wire"):
+                wrong.append(f"{module} imports {target}")
+        elif there != here and (here not in rules or (there in rules and there not in rules[here])):
+            wrong.append(f"{module} imports {target}")
+        if target == f"{top}.{there}" and there not in rules and here is not None:
+            wrong.append(f"{module} imports {target}, a floor that the plan does not name")
+    return wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_arrows_point_down(package: str) -> None:
+    assert [line for name, path in modules(package) for line in broken(name, path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_stands_on_a_known_floor(package: str) -> None:
+    floors = {layer(name) for name, _ in modules(package)} - {None}
+    assert floors <= set(PACKAGES[package])
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("provision.station.program", "def late():\n    import firmware_sim.core.token"),
+        ("provision.wire.framing", "from provision.errors import ProvisionError"),
+        ("provision.seeds.text", "from provision.servers import backend"),
+        ("firmware_sim.core.token", "from provision.errors import ProvisionError"),
+        ("firmware_sim.core.token", "from firmware_sim.links import pty"),
+        ("firmware_sim.core.token", "from firmware_sim import links"),
+        ("provision.links.serial", "import provision.station.ledger"),
+    ],
+)
+def test_a_wrong_arrow_is_seen(module: str, source: str) -> None:
+    assert broken(module, source)
+
+
+def test_the_packages_themselves_are_empty() -> None:
+    for package in PACKAGES:
+        assert (ROOT / package / "__init__.py").read_text("utf-8").strip() == ""
+
+
+@pytest.mark.parametrize(("library", "allowed"), [("click", {"cli", "__main__"})])
+def test_only_the_command_lines_know_click(library: str, allowed: set[str]) -> None:
+    users = {
+        name
+        for package in PACKAGES
+        for name, path in modules(package)
+        if library in {target.split(".")[0] for target in imports(path.read_text("utf-8"))}
+    }
+    assert {name for name in users if layer(name) not in allowed} == set()
+
+
+def test_only_the_clock_modules_ask_the_system_for_the_time() -> None:
+    asking = {
+        name
+        for package in PACKAGES
+        for name, path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func) in {"time.time", "time.time_ns", "time.sleep", "datetime.now", "datetime.utcnow"}
+    }
+    assert asking <= {"provision.clock", "firmware_sim.clocks"}
