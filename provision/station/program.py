@@ -71,21 +71,20 @@ def program(
     clock: Clock,
     access: Access,
     randbytes: Callable[[int], bytes],
-    set_clock: Callable[[Session, Clock], str],
     observer: Observer,
 ) -> Outcome:
     """Bring the token at `session` to DONE for `job`, from wherever an earlier run left it.
 
-    `set_clock` sets the token's clock and says how well (station/timing.py). Raises UsageError if the token has another
-    job on record, naming what differs; Quarantined if it holds what it should not; and whatever link, token, server
-    or ledger raise: then the same call again goes on.
+    Raises UsageError if the token has another job on record, naming what differs; Quarantined if it holds what it
+    should not; and whatever link, token, server or ledger raise: then the same call again goes on. Whether `clock` may
+    set a token's is the caller's to ask (station/discipline.py).
     """
     watch = Stopwatch(clock)
     info = session.info()
     with token_lock(ledger.locks, info.serial):
         entry = ledger.of_token(info.serial)
         proof = CodeProof(session, info, job, watch, access.pin)
-        token = TokenSteps(session, info, job, access.admin_key, proof, lambda: set_clock(session, watch))
+        token = TokenSteps(session, info, job, access.admin_key, proof, watch)
         if entry is not None:
             _require_same(job, entry)
             if entry.state is State.DONE:

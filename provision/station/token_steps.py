@@ -6,17 +6,17 @@ administrator's channel; none needs the PIN, except where a family can prove its
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from provision.clock import Clock
 from provision.errors import Quarantined, TokenError, UsageError
 from provision.families.driver import Session
 from provision.model import Capability, ClockKind, CredentialInfo, NewCredential, Secret, TokenInfo
 from provision.station.job import Job
 from provision.station.proof import TOLERANCE_S, CodeProof
+from provision.station.timing import set_time
 
 
 class TokenSteps:
-    """The steps of one job on one token. `set_clock` sets the session's clock on a second's edge and says how well."""
+    """The steps of one job on one token."""
 
     def __init__(
         self,
@@ -25,14 +25,14 @@ class TokenSteps:
         job: Job,
         admin_key: Secret | None,
         proof: CodeProof,
-        set_clock: Callable[[], str],
+        clock: Clock,
     ) -> None:
         self._session = session
         self._info = info
         self._job = job
         self._admin_key = admin_key
         self._proof = proof
-        self._set_clock = set_clock
+        self._clock = clock
 
     def authenticate(self) -> None:
         """Become the administrator, under the organisation's keys or, on a new token, the factory's.
@@ -88,7 +88,7 @@ class TokenSteps:
             earliest, latest = reading.device_s - reading.received_s, reading.device_s - reading.sent_s
             if latest >= -TOLERANCE_S and earliest <= TOLERANCE_S:
                 return "the clock is right still"
-        return self._set_clock()
+        return f"clock set on a second's edge, now {set_time(self._session, self._clock).residual} from station time"
 
     def _holds(self, secret: Secret) -> bool | None:
         if Capability.CHECK_VALUE in self._info.capabilities:
