@@ -81,7 +81,10 @@ class Flash(Protocol):
         """Erase a whole page and count its wear. Raises FlashWornOut past the limit."""
 
     def sync(self) -> None:
-        """Return once everything written so far would survive a loss of power (a real chip: nothing to do)."""
+        """Return once everything written so far would survive a loss of power (a real chip: nothing to do).
+
+        Raises FlashError if that cannot be had; the flash is then again as it was at the last sync.
+        """
 
 
 @enum.unique

@@ -30,18 +30,25 @@ def code_at(secret: Secret, parameters: OtpParameters, counter: int, *, allow_sh
 
     Raises SeedError for a secret under 112 bits unless `allow_short_seed`.
     """
+    return code_source(secret, parameters, allow_short_seed=allow_short_seed)(counter)
+
+
+def code_source(secret: Secret, parameters: OtpParameters, *, allow_short_seed: bool = False) -> Callable[[int], str]:
+    """`code_at` for many counters of one secret: what pyotp spends on the secret's base32 is spent once.
+
+    Raises SeedError as `code_at` does.
+    """
     if len(secret) < MIN_SECRET_BYTES:
         if not allow_short_seed:
             raise SeedError(
                 f"the seed has only {len(secret) * 8} bits, under the 112 that RFC 4226 and NIST demand",
                 hint="use a longer seed, or --allow-short-seed for an old token",
             )
-        return _short_code(secret, parameters, counter)
+        return _short_source(secret, parameters)
     import pyotp
 
     b32 = base64.b32encode(secret.reveal()).decode("ascii")
-    hotp = pyotp.HOTP(b32, digits=parameters.digits, digest=_DIGESTS[parameters.algorithm])
-    return hotp.generate_otp(counter)
+    return pyotp.HOTP(b32, digits=parameters.digits, digest=_DIGESTS[parameters.algorithm]).generate_otp
 
 
 def matching_step(
@@ -54,15 +61,14 @@ def matching_step(
 ) -> int | None:
     """The first of `steps` whose code is `code`, or None. Each comparison is in constant time."""
     given = code.encode("utf-8", "replace")
+    code_of = code_source(secret, parameters, allow_short_seed=allow_short_seed)
     for step in steps:
-        if step >= 0 and hmac.compare_digest(
-            code_at(secret, parameters, step, allow_short_seed=allow_short_seed).encode("ascii"), given
-        ):
+        if step >= 0 and hmac.compare_digest(code_of(step).encode("ascii"), given):
             return step
     return None
 
 
-def _short_code(secret: Secret, parameters: OtpParameters, counter: int) -> str:
+def _short_source(secret: Secret, parameters: OtpParameters) -> Callable[[int], str]:
     from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
     from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 
@@ -72,4 +78,4 @@ def _short_code(secret: Secret, parameters: OtpParameters, counter: int) -> str:
         Algorithm.SHA512: SHA512(),
     }
     hotp = HOTP(secret.reveal(), parameters.digits, digests[parameters.algorithm], enforce_key_length=False)
-    return hotp.generate(counter).decode("ascii")
+    return lambda counter: hotp.generate(counter).decode("ascii")

@@ -1,0 +1,17 @@
+"""Our own validation server, in one SQLite file: `embedded:FILE`.
+
+    policy    how far it looks, in steps                          pure
+    window    which step a code belongs to, if any                pure
+    throttle  when the next attempt may come                      pure
+    names     what a user, device or serial may be called         pure
+    keys      seeds at rest, under a key that is not in the file
+    storage   the file: schema, transactions, what can go wrong with it
+    devices   rows <-> devices and accounts
+    audit     who, what, when, outcome; never a code or a seed
+    backend   EmbeddedServer: one transaction an operation
+
+What it promises: a step is accepted once per device, also by two processes on one file, also after a crash, after
+`delete` and registering the same seed again, and after the server's clock was stepped back (a code for a step that is
+not after the last accepted one is refused whatever the clock says, so a clock that ran ahead and was corrected makes
+devices wait until it is where it was).
+"""

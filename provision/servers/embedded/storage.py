@@ -1,0 +1,230 @@
+"""The file: its schema, its transactions, and what can go wrong with it.
+
+Standard-library sqlite3 in WAL mode with synchronous=FULL: a commit that returned survives a power cut. Writers take
+turns (BEGIN IMMEDIATE); who cannot get a turn in five seconds is told so. Every sqlite3 error leaves here as
+Unreachable, with the file's name and what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import astuple
+from pathlib import Path
+
+from provision.errors import Unreachable, UsageError
+from provision.servers.embedded.policy import Policy
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+_APPLICATION_ID = 0x68774F54  # "hwOT", in the file's header: what tells our databases from other people's
+
+# account   whom failures are counted against: a person, or (user NULL) a device without one
+# spent     last steps of deleted devices, so that registering the same seed again does not make a used code good
+# audit     append-only, by trigger; no foreign keys, since it outlives what it tells of; no index, since every login
+#           would pay for it and hardly anybody reads
+_SCHEMA = f"""
+CREATE TABLE server (
+    id                INTEGER PRIMARY KEY CHECK (id = 1),
+    key_check         BLOB NOT NULL,
+    created_s         REAL NOT NULL,
+    back_steps        INTEGER NOT NULL,
+    forward_steps     INTEGER NOT NULL,
+    look_ahead        INTEGER NOT NULL,
+    resync_steps      INTEGER NOT NULL,
+    resync_look_ahead INTEGER NOT NULL
+);
+CREATE TABLE account (
+    account_id     INTEGER PRIMARY KEY,
+    user           TEXT UNIQUE,
+    failures       INTEGER NOT NULL DEFAULT 0,
+    last_failure_s REAL NOT NULL DEFAULT 0
+);
+CREATE TABLE device (
+    device_id    TEXT PRIMARY KEY,
+    account_id   INTEGER NOT NULL REFERENCES account,
+    name         TEXT NOT NULL,
+    folded_name  TEXT NOT NULL,
+    serial       TEXT UNIQUE,
+    fingerprint  BLOB NOT NULL UNIQUE,
+    sealed       BLOB NOT NULL,
+    oath_type    TEXT NOT NULL,
+    algorithm    TEXT NOT NULL,
+    digits       INTEGER NOT NULL,
+    time_step_s  INTEGER NOT NULL,
+    t0_s         INTEGER NOT NULL,
+    counter      INTEGER NOT NULL,
+    disabled     INTEGER NOT NULL DEFAULT 0,
+    drift_steps  INTEGER NOT NULL DEFAULT 0,
+    last_step    INTEGER,
+    registered_s REAL NOT NULL,
+    UNIQUE (account_id, folded_name)
+);
+CREATE TABLE spent (
+    fingerprint BLOB NOT NULL,
+    oath_type   TEXT NOT NULL,
+    time_step_s INTEGER NOT NULL,
+    t0_s        INTEGER NOT NULL,
+    last_step   INTEGER NOT NULL,
+    PRIMARY KEY (fingerprint, oath_type, time_step_s, t0_s)
+);
+CREATE TABLE audit (
+    audit_id  INTEGER PRIMARY KEY,
+    at_s      REAL NOT NULL,
+    action    TEXT NOT NULL,
+    user      TEXT,
+    device_id TEXT,
+    outcome   TEXT NOT NULL,
+    step      INTEGER
+);
+CREATE TRIGGER audit_is_not_rewritten BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER audit_is_not_erased BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+_DAMAGED = ("is damaged", "restore it from a backup, with its key file")
+_TROUBLE = {
+    sqlite3.SQLITE_BUSY: ("is held by another process", "try again; if it lasts, find the process that holds it"),
+    sqlite3.SQLITE_LOCKED: ("is held by another process", "try again; if it lasts, find the process that holds it"),
+    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "nothing was changed; make room and try again"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written", "nothing was changed; look at the disk"),
+    sqlite3.SQLITE_READONLY: ("is read-only", "its user must be able to write the file and its directory"),
+    sqlite3.SQLITE_PERM: ("is not ours to open", "its user must be able to write the file and its directory"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "its user must be able to write the file and its directory"),
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: ("is no database of this server", "name the file that `provision server init` created"),
+}
+
+
+class Storage:
+    """One connection to an existing database. Not shared between threads."""
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """Open `path`. Raises Unreachable if it is missing, of a newer version, or no database of this server."""
+        if not path.is_file():
+            raise Unreachable(f"there is no server database {path}", hint="`provision server init` creates one")
+        self.path = path
+        with self._named():
+            self._connection = _connect(path, busy_timeout_s)
+        try:
+            self._require_ours()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        with self._named():
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and alone: no other writer from the first statement to the durable commit."""
+        with self._named():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Read, everything as of one instant, without holding up writers."""
+        with self._named():
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def forget_erased(self) -> None:
+        """Empty the write-ahead log, which still holds pages as they were before something was erased from them.
+
+        Beyond this only the file system and the disk can tell what they keep of freed blocks.
+        """
+        with self._named():
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise Unreachable(
+                f"{self.path} has erased it, but a reader keeps its write-ahead log from being emptied",
+                hint="the log is emptied when the last process closes the database",
+            )
+
+    def identity(self) -> tuple[bytes, Policy]:
+        """What `create` was given: the key's check value and the policy."""
+        with self.snapshot() as db:
+            row = db.execute(
+                "SELECT key_check, back_steps, forward_steps, look_ahead, resync_steps, resync_look_ahead FROM server"
+            ).fetchone()
+        return row[0], Policy(*row[1:])
+
+    def _require_ours(self) -> None:
+        with self._named():
+            (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application_id != _APPLICATION_ID or version < 1:
+            fault, hint = _TROUBLE[sqlite3.SQLITE_NOTADB]
+            raise Unreachable(f"{self.path} {fault}", hint=hint)
+        if version > SCHEMA_VERSION:
+            raise Unreachable(
+                f"{self.path} has schema version {version}; this program knows up to {SCHEMA_VERSION}",
+                hint="use the newer program that wrote it",
+            )
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            # Python's own complaints (a closed connection, a wrong parameter) carry no code: those are our mistakes.
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is None or code & 0xFF not in _TROUBLE:
+                raise
+            fault, hint = _TROUBLE[code & 0xFF]
+            raise Unreachable(f"the server database {self.path} {fault}", hint=hint) from error
+
+
+def create(path: Path, *, key_check: bytes, created_s: float, policy: Policy) -> None:
+    """Make a new database at `path`, mode 0600, durably and whole or not at all.
+
+    Raises UsageError if something is there already, Unreachable if it cannot be written.
+    """
+    try:
+        # Before SQLite opens it: the log and its index beside it inherit this mode.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", hint="a server database is never overwritten") from None
+    except OSError as error:
+        raise Unreachable(f"{path} cannot be created: {error.strerror}") from error
+    try:
+        with contextlib.closing(_connect(path, BUSY_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
+            connection.execute(
+                "INSERT INTO server VALUES (1, ?, ?, ?, ?, ?, ?, ?)", (key_check, created_s, *astuple(policy))
+            )
+            connection.execute("COMMIT")
+    except BaseException as error:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        if isinstance(error, sqlite3.Error):
+            raise Unreachable(
+                f"the server database {path} cannot be written: {error}", hint="look at the disk"
+            ) from error
+        raise
+
+
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    # mode=rw: a mistyped path must not become an empty database.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=busy_timeout_s, isolation_level=None
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")
+    return connection
