@@ -1,4 +1,4 @@
-"""The OATH applet: YKOATH's instructions, the PIN's, and what the token's own clock adds. docs/PROTOCOL.md section 6."""
+"""The OATH applet: YKOATH's instructions, the PIN's, and what a clock of its own adds. docs/PROTOCOL.md section 6."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from firmware_sim.core.scp import Handshake, SecureSession
 
 _CHAINING = 0x10
+_CLA_SECURE_ISO = 0x04  # what GlobalPlatform's 84 is to ISO/IEC 7816-4's own instructions
 _MIN_AID = 5  # ISO/IEC 7816-4 section 12.2.3: an AID has at least a registered identifier of 5 bytes
 _INS_INITIALIZE_UPDATE = 0x50  # as in wire.scp03, which is not imported before a secure channel is opened
 _INS_EXTERNAL_AUTHENTICATE = 0x82  # as above
@@ -44,6 +45,17 @@ class Channel:
 
     `on_power_lost`: called when the supply fails during a command, before PowerLost goes on to the caller.
     """
+
+    pin_verified: bool
+    touched: bool
+    waiting_for: str  # the credential that a waiting command wants a touch for
+    _selected: Applet | None
+    _handshake: Handshake | None
+    _session: SecureSession | None
+    _remaining: bytes  # of a reply longer than Le
+    _parked: tuple[Command, SecureSession | None] | None  # the command that waits, and what it came by
+    _deadline: float | None
+    _reply: bytes | None  # of a command that waited
 
     def __init__(self, clock: Clock, on_power_lost: Callable[[], None]) -> None:
         self._clock = clock
@@ -97,12 +109,12 @@ class Channel:
     # seams.ApduChannel
 
     def reset(self) -> None:
-        self._selected: Applet | None = None
+        self._selected = None
         self.pin_verified = False
-        self._handshake: Handshake | None = None
-        self._session: SecureSession | None = None
+        self._handshake = None
+        self._session = None
         self._remaining = b""
-        self._reply: bytes | None = None
+        self._reply = None
         self.touched = False
         self._stop_waiting()
 
@@ -151,7 +163,7 @@ class Channel:
         self._remaining = b""
         if cla & _CHAINING:
             raise Refused(Sw.CHAINING_NOT_SUPPORTED)
-        if cla == CLA_SECURE:
+        if cla in (CLA_SECURE, _CLA_SECURE_ISO):
             return self._secure(command)
         if cla == CLA_GLOBALPLATFORM:
             return self._cut(self._initialize_update(command, running) + _OK, command.le)
@@ -216,8 +228,9 @@ class Channel:
 
         `session`: the secure channel that `command` came by and was accepted in.
         """
+        sw: int = Sw.OK
         try:
-            data, sw = self._instruct(command if session is None else session.decrypt(command), session), Sw.OK
+            data = self._instruct(command if session is None else session.decrypt(command), session)
         except TouchNeeded as touch:
             self._wait(command, session, touch.name)
             return None
@@ -277,8 +290,8 @@ class Channel:
         self.waiting_for = name
 
     def _stop_waiting(self) -> None:
-        self._parked: tuple[Command, SecureSession | None] | None = None
-        self._deadline: float | None = None
+        self._parked = None
+        self._deadline = None
         self.waiting_for = ""
 
     def _expire(self) -> bool:

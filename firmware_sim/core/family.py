@@ -43,10 +43,10 @@ class Family:
     name: str
     model: str
     firmware: tuple[int, int, int]
-    idVendor: int  # noqa: N815  # spelled as in the USB specification
-    idProduct: int  # noqa: N815  # as above
-    iManufacturer: str  # noqa: N815  # as above
-    iProduct: str  # noqa: N815  # as above
+    idVendor: int
+    idProduct: int
+    iManufacturer: str
+    iProduct: str
     atr: bytes
     limits: Limits
     flash: FlashGeometry

@@ -13,7 +13,7 @@ from firmware_sim.core.machine import Event, Lifecycle, check
 from firmware_sim.core.pin import Pin
 from firmware_sim.core.refusal import Refused
 from firmware_sim.journal import Store
-from firmware_sim.seams import Battery, Clock, Flash, Oscillator, Random
+from firmware_sim.seams import Battery, Clock, Flash, Oscillator, OscillatorError, Random
 from provision.wire.apdu import Sw
 from provision.wire.oath import DEVICE_ID_SIZE
 
@@ -82,17 +82,19 @@ class Running:
         return time
 
     def set_device_time(self, seconds: int) -> None:
-        """Raises Refused (6985) if the clock stands still."""
-        self.device_time_us()
-        self._oscillator.set_device_time(self._clock.now(), seconds)
+        """Raises Refused (6985) if the battery is dead, FlashError: set, but not saved."""
+        try:
+            self._oscillator.set_device_time(self._clock.now(), seconds)
+        except OscillatorError:
+            raise Refused(Sw.CONDITIONS_NOT_SATISFIED) from None
         self._flash.sync()
 
     def factory_reset(self) -> None:
         """Erase credentials, PIN, label and keys, in one commit and physically."""
         check(self.pin.state, Event.FACTORY_RESET)
         check(self.admin_keys.lifecycle, Event.FACTORY_RESET)
-        gone = dict.fromkeys((Key.LABEL, Key.ADMIN_KEYS, Key.PIN_VERIFIER, Key.PIN_ATTEMPTS))
-        self._store.commit({**self.credentials.erasure(), **gone}, scrub=True)
+        gone = (Key.LABEL, Key.ADMIN_KEYS, Key.PIN_VERIFIER, Key.PIN_ATTEMPTS)
+        self._store.commit({**self.credentials.erasure(), **dict.fromkeys(gone)}, scrub=True)
         self.credentials = Credentials(self._store, room=self.family.limits.credentials)
         for holder in self._holders:
             holder.revoke()

@@ -1,9 +1,9 @@
 """A token: power, its channels, its keypad. Everything else hangs on what exists while it has power.
 
-    token = Token(family=..., serial=..., flash=..., oscillator=..., clock=..., random=...)
-    channel = token.open_channel()
-    token.power_on()
-    channel.transmit(apdu)
+token = Token(family=..., serial=..., flash=..., oscillator=..., clock=..., random=...)
+channel = token.open_channel()
+token.power_on()
+channel.transmit(apdu)
 """
 
 from __future__ import annotations
