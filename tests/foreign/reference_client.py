@@ -176,8 +176,12 @@ class Life:
         frame = session.next_frame(select)
         first = session.repeat(frame)
         agree("the repeat of a frame", session.repeat(frame), first)
-        self.error("other bytes, same number", encode_frame(frame._replace(kind=APDU, payload=select[:-1])),
-                   SEQUENCE, (frame.sequence, session.number))  # fmt: skip
+        self.error(
+            "other bytes, same number",
+            encode_frame(frame._replace(kind=APDU, payload=select[:-1])),
+            SEQUENCE,
+            (frame.sequence, session.number),
+        )
 
     def first_look(self) -> None:
         """management: INFO of a token out of its box"""
@@ -247,13 +251,18 @@ class Life:
         self.secured("84010000", self.gate.put_data)
         self.secured("84010000", self.safe.put_data)
         self.refused(0x6A80, "84010000", self.desk.put_data[:-1], secured=True)
-        listed = [tlv(0x72, bytes([c.kind | c.algorithm]) + c.name.encode())
-                  for c in (self.desk, self.vpn, self.door, self.gate, self.safe)]  # fmt: skip
+        listed = [
+            tlv(0x72, bytes([c.kind | c.algorithm]) + c.name.encode())
+            for c in (self.desk, self.vpn, self.door, self.gate, self.safe)
+        ]
         agree("LIST", self.plain("00A10000"), b"".join(listed))
         agree("LIST in pieces of 16", self.plain("00A10000", le=16), b"".join(listed))
         agree("LIST secured, extended Le", self.secured("84A10000", le=65536), b"".join(listed))
-        agree("GET CREDENTIAL", dict(parse_tlvs(self.plain("00B50000", tlv(0x71, self.desk.name.encode())))),
-              {0x71: self.desk.name.encode(), 0x73: b"\x21\x06", 0x8A: self.desk.timing})  # fmt: skip
+        agree(
+            "GET CREDENTIAL",
+            dict(parse_tlvs(self.plain("00B50000", tlv(0x71, self.desk.name.encode())))),
+            {0x71: self.desk.name.encode(), 0x73: b"\x21\x06", 0x8A: self.desk.timing},
+        )
         self.refused(0x6984, "00B50000", tlv(0x71, b"nobody"))
 
     def proof(self) -> None:
@@ -304,11 +313,22 @@ class Life:
         whole = hmac.digest(self.vpn.secret, struct.pack(">Q", 28_888_888), "sha256")
         agree("whole HMAC", self.plain("00A20000", vpn + challenge), tlv(0x75, b"\x08" + whole))
         self.refused(0x6985, "00A20001", vpn)
-        agree("CALCULATE ALL", parse_tlvs(self.plain("00A40001", challenge)), [
-            (0x71, self.desk.name.encode()), (0x77, b"\x06"), (0x71, self.vpn.name.encode()), (0x76, value),
-            (0x71, self.door.name.encode()), (0x77, b"\x07"), (0x71, self.gate.name.encode()), (0x7C, b"\x06"),
-            (0x71, self.safe.name.encode()), (0x77, b"\x06"),
-        ])  # fmt: skip
+        agree(
+            "CALCULATE ALL",
+            parse_tlvs(self.plain("00A40001", challenge)),
+            [
+                (0x71, self.desk.name.encode()),
+                (0x77, b"\x06"),
+                (0x71, self.vpn.name.encode()),
+                (0x76, value),
+                (0x71, self.door.name.encode()),
+                (0x77, b"\x07"),
+                (0x71, self.gate.name.encode()),
+                (0x7C, b"\x06"),
+                (0x71, self.safe.name.encode()),
+                (0x77, b"\x06"),
+            ],
+        )
 
     def calculate_hotp(self) -> None:
         """CALCULATE of HOTP: the counter moves once a command, not once a repeat"""
@@ -327,8 +347,12 @@ class Life:
             pending = self.session.answer_to(encode_frame(wait), PENDING)
             agree("PENDING", (pending.sequence, pending.payload[0]), (wait.sequence, 1))
             agree("seconds left", 0 < int.from_bytes(pending.payload[1:], "big") <= 15, True)
-        self.error("BUSY", encode_frame(self.session.next_frame(wait.payload[:-1])), BUSY,
-                   (self.session.sequence, self.session.number))  # fmt: skip
+        self.error(
+            "BUSY",
+            encode_frame(self.session.next_frame(wait.payload[:-1])),
+            BUSY,
+            (self.session.sequence, self.session.number),
+        )
         self.session.hello()
         self.refused(0x6D00, "00A10000")
 
@@ -340,8 +364,9 @@ class Life:
         self.refused(0x6984, "00A20001", tlv(0x71, self.door.name.encode()))
         self.refused(0x6985, "84050000", renamed + tlv(0x71, self.vpn.name.encode()), secured=True)
         self.refused(0x6984, "84050000", tlv(0x71, b"nobody") + tlv(0x71, b"somebody"), secured=True)
-        agree("code of counter 9", self.plain("00A20001", renamed),
-              tlv(0x76, struct.pack(">BI", 7, self.door.value(9))))  # fmt: skip
+        agree(
+            "code of counter 9", self.plain("00A20001", renamed), tlv(0x76, struct.pack(">BI", 7, self.door.value(9)))
+        )
         self.secured("84020000", renamed)
         self.refused(0x6984, "84020000", renamed, secured=True)
         self.secured("8404DEAD")
@@ -376,16 +401,34 @@ class Life:
         self.keys = Keys.factory()
         self.management(0x33)
         info = self.info()
-        agree("INFO", [info[tag] for tag in (0xC4, 0xC5, 0xC6, 0xC7)],
-              [b"", bytes([PIN_UNSET, PIN_ATTEMPTS]), struct.pack(">HH", 0, ROOM), b"\xff"])  # fmt: skip
+        agree(
+            "INFO",
+            [info[tag] for tag in (0xC4, 0xC5, 0xC6, 0xC7)],
+            [b"", bytes([PIN_UNSET, PIN_ATTEMPTS]), struct.pack(">HH", 0, ROOM), b"\xff"],
+        )
 
     def steps(self) -> list[Callable[[], None]]:
         return [
-            self.hello, self.frame_errors, self.first_look, self.unauthenticated, self.wrong_cryptogram, self.new_keys,
-            self.set_time, self.set_label, self.put, self.proof, self.set_pin, self.calculate_own_clock,
-            self.calculate_with_challenge, self.calculate_hotp, self.touch, self.rename_delete,
-            self.block_and_unblock, self.broken_mac, self.factory_reset,
-        ]  # fmt: skip
+            self.hello,
+            self.frame_errors,
+            self.first_look,
+            self.unauthenticated,
+            self.wrong_cryptogram,
+            self.new_keys,
+            self.set_time,
+            self.set_label,
+            self.put,
+            self.proof,
+            self.set_pin,
+            self.calculate_own_clock,
+            self.calculate_with_challenge,
+            self.calculate_hotp,
+            self.touch,
+            self.rename_delete,
+            self.block_and_unblock,
+            self.broken_mac,
+            self.factory_reset,
+        ]
 
 
 def main() -> int:

@@ -94,7 +94,8 @@ def decode_frame(encoded: bytes) -> Frame:
     body = cobs_decode(encoded)
     if len(body) < 10 or binascii.crc32(body[:-4]) != int.from_bytes(body[-4:], "big"):
         raise ValueError("size or CRC")
-    return Frame(*struct.unpack(">BBI", body[:6]), body[6:-4])
+    kind, sequence, session = struct.unpack(">BBI", body[:6])
+    return Frame(kind, sequence, session, body[6:-4])
 
 
 class Line:
@@ -348,7 +349,7 @@ class SecureChannel:
         self.card_cryptogram = kdf(self.s_mac, 0, 64, context)
         self.host_cryptogram = kdf(self.s_mac, 1, 64, context)
         self.level = level
-        self._chaining_value = bytes(16)
+        self.chaining_value = bytes(16)
         self._counter = 0
 
     def external_authenticate(self) -> bytes:
@@ -368,7 +369,7 @@ class SecureChannel:
                 raise Disagreement("an error came with data")
             return response
         data, mac = response.data[:-8], response.data[-8:]
-        expected = aes_cmac(self.s_rmac, self._chaining_value + data + struct.pack(">H", response.sw))[:8]
+        expected = aes_cmac(self.s_rmac, self.chaining_value + data + struct.pack(">H", response.sw))[:8]
         if not hmac.compare_digest(mac, expected):
             raise Disagreement("the MAC of a reply is wrong")
         if data and self.level == 0x33:
@@ -382,8 +383,8 @@ class SecureChannel:
         """Put a MAC behind the data. The command's form, and so the size of Lc, is that of the final command."""
         unsigned = command_apdu(header, data + bytes(8), le)
         end_of_data = len(unsigned) - (0 if le is None else 2 if unsigned[4] == 0 else 1)
-        self._chaining_value = aes_cmac(self.s_mac, self._chaining_value + unsigned[: end_of_data - 8])
-        return unsigned[: end_of_data - 8] + self._chaining_value[:8] + unsigned[end_of_data:]
+        self.chaining_value = aes_cmac(self.s_mac, self.chaining_value + unsigned[: end_of_data - 8])
+        return unsigned[: end_of_data - 8] + self.chaining_value[:8] + unsigned[end_of_data:]
 
 
 def put_key_data(version: int, new: Keys, current_dek: bytes) -> bytes:
