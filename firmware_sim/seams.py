@@ -43,6 +43,10 @@ class Oscillator(Protocol):
         """The battery at true time `now`, as the token's own monitor sees it."""
 
 
+class OscillatorError(Exception):
+    """A parameter out of range, or a clock that cannot be set because its battery is dead."""
+
+
 class FlashError(Exception):
     """The flash refused: a 0 -> 1 write, an address outside, or a page worn out."""
 
