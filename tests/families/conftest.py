@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
@@ -106,5 +105,5 @@ class InProcess:
 
 
 @pytest.fixture(params=[InProcess])
-def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    yield request.param()
+def target(request: pytest.FixtureRequest) -> Target:
+    return request.param()

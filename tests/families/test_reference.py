@@ -179,7 +179,7 @@ def test_delete_rename_reset(admin):
     assert {one.name for one in admin.credentials()} == {"b", "c"}
     admin.delete("c")
     for call in (lambda: admin.delete("c"), lambda: admin.rename("c", "d"), lambda: admin.calculate("c")):
-        with pytest.raises(NoSuchCredential, match="token HT-0001|the token at"):
+        with pytest.raises(NoSuchCredential, match="has none of that name"):
             call()
     admin.reset()
     assert admin.credentials() == []
