@@ -35,10 +35,6 @@ CHEAP = ScryptCost(log2_n=4, r=1, p=1)
 PAIR: KeyPair = create_key_pair(PASSPHRASE, Random(1).randbytes, cost=CHEAP)
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: no handler of the code under test may see it."""
-
-
 class SteadyOscillator:
     """A perfect clock, `offset_s` seconds beside the truth until it is set."""
 
@@ -58,11 +54,11 @@ class SteadyOscillator:
 class World:
     """Everything that outlives a crash of the tool. `run` is one invocation of it, with everything opened anew."""
 
-    def __init__(self, path: Path, *, seed: int = 7, pin: bool = True, offset_s: float = -47.3) -> None:
+    def __init__(self, path: Path, *, seed: int = 7, pin: bool = True, clock=None) -> None:
         self.path = path
         self.random = Random(seed)
-        self.clock = ManualClock(START_S)
-        self.oscillator = SteadyOscillator(offset_s)
+        self.clock = clock or ManualClock(START_S)
+        self.oscillator = SteadyOscillator(-47.3)
         reference = family("reference")
         self.flash = MemoryFlash(reference.flash.page_size, reference.flash.page_count)
         self.token = Token(
