@@ -189,7 +189,7 @@ class Life:
         info = self.info()
         agree("tags of INFO", sorted(info), list(range(0xC1, 0xC9)))
         agree("serial", 1 <= len(info[0xC1].decode("ascii")) <= 32, True)
-        agree("PIN unset", info[0xC5], bytes([PIN_UNSET, PIN_ATTEMPTS]))
+        agree("PIN unset", info[0xC5], bytes([PIN_UNSET, 0]))
         agree("room", info[0xC6], struct.pack(">HH", 0, ROOM))
         agree("factory keys", info[0xC7], b"\xff")
 
@@ -204,7 +204,8 @@ class Life:
             self.refused(0x6982, header, tlv(0x71, b"x"))
         self.refused(0x6985, "00030000")
         self.refused(0x6D00, "00EE0000")
-        self.refused(0x6E00, "B0A10000")
+        self.refused(0x6E00, "A0A10000")
+        self.refused(0x6884, "10A10000")
 
     def wrong_cryptogram(self) -> None:
         """a wrong host cryptogram: 6300 and no session"""
@@ -404,7 +405,7 @@ class Life:
         agree(
             "INFO",
             [info[tag] for tag in (0xC4, 0xC5, 0xC6, 0xC7)],
-            [b"", bytes([PIN_UNSET, PIN_ATTEMPTS]), struct.pack(">HH", 0, ROOM), b"\xff"],
+            [b"", bytes([PIN_UNSET, 0]), struct.pack(">HH", 0, ROOM), b"\xff"],
         )
 
     def steps(self) -> list[Callable[[], None]]:
