@@ -7,7 +7,6 @@ from firmware_sim.core.applet_management import ManagementApplet
 from firmware_sim.core.applet_oath import OathApplet
 from firmware_sim.core.family import Family, FlashGeometry, Limits
 from firmware_sim.core.running import Running
-from firmware_sim.flash import PAGE_COUNT, PAGE_SIZE
 from provision.wire.framing import MAX_PAYLOAD
 from provision.wire.oath import MAX_CREDENTIALS, PIN_ATTEMPTS, TOUCH_TIMEOUT_S
 
@@ -37,6 +36,6 @@ REFERENCE = Family(
         screen_s=30,
         max_apdu=MAX_PAYLOAD,
     ),
-    flash=FlashGeometry(PAGE_SIZE, PAGE_COUNT),
+    flash=FlashGeometry(page_size=4096, page_count=16),
     applets=_applets,
 )
