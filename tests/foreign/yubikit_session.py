@@ -11,7 +11,8 @@ import hmac
 import struct
 from collections.abc import Callable
 
-from reference_protocol import Line, Session, hotp_value
+from reference_credential import hotp_value
+from reference_protocol import Line, Session
 from yubikit.core import TRANSPORT
 from yubikit.core.smartcard import ApduError, SmartCardConnection
 from yubikit.core.smartcard.scp import KeyRef, Scp03KeyParams, ScpKid, StaticKeys
