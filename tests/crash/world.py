@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from firmware_sim.links.framed import FramedLink
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import PowerLost
-from provision.clock import Clock, ManualClock
+from provision.clock import ManualClock
 from provision.errors import LinkError, PinIncorrect
 from provision.families.driver import Session, identify
 from provision.links.inprocess import open_device
@@ -33,7 +33,6 @@ from provision.station.job import Job
 from provision.station.ledger import Ledger
 from provision.station.program import Access, Observer, Outcome, program
 from provision.station.states import State
-from provision.station.timing import set_time
 
 SERIAL = "CRASH-1"
 PIN, WRONG_PIN = Secret(b"271828"), Secret(b"314159")
@@ -50,10 +49,12 @@ class BrokenInvariant(AssertionError):
 class _MortalDevice:
     """The device's end of the wire; once its power is gone nothing answers."""
 
-    def __init__(self, link: FramedLink) -> None:
+    def __init__(self, link: FramedLink, before_command: Callable[[], None]) -> None:
         self._link = link
+        self._before_command = before_command
 
     def receive(self, data: bytes) -> list[bytes]:
+        self._before_command()
         try:
             return self._link.receive(data)
         except PowerLost:
@@ -87,6 +88,7 @@ class World:
     clock: ManualClock = field(default_factory=lambda: ManualClock(START_S))
     supply: Supply = field(default_factory=Supply)
     wrong_answers: int = 0
+    attempts_before_command: int = 8
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -118,7 +120,7 @@ class World:
     @contextmanager
     def session(self) -> Iterator[Session]:
         options = LinkOptions(self.clock, self.random.randbytes)
-        with open_device(_MortalDevice(self._link), options) as link:
+        with open_device(_MortalDevice(self._link, self._before_command), options) as link:
             driver, _ = identify(link)
             yield driver.open(link, self.clock, self.random.randbytes)
 
@@ -146,9 +148,16 @@ class World:
                 clock=self.clock,
                 access=Access(ADMIN_KEY, lambda: PIN, lambda: PASSPHRASE),
                 randbytes=self.random.randbytes,
-                set_clock=_set_clock,
                 observer=observer,
             )
+
+    def attempts_in_flash(self) -> int:
+        """What a power cut at this instant would leave; 8 while no PIN is set."""
+        stored = Store.open(MemoryFlash(pages=self.flash.pages, wear=self.flash.wear)).get(Key.PIN_ATTEMPTS)
+        return stored[0] if stored else 8
+
+    def _before_command(self) -> None:
+        self.attempts_before_command = self.attempts_in_flash()
 
     def restore_power(self) -> None:
         """The power comes back; the token must mount."""
@@ -206,10 +215,6 @@ class World:
         return self.supply.operations > cut.operation
 
 
-def _set_clock(session: Session, clock: Clock) -> str:
-    return str(set_time(session, clock).residual)
-
-
 @contextmanager
 def charged_before_compared(world: World) -> Iterator[list[int]]:
     """While it lasts, whenever the token compares a PIN, a power cut at that very instant must leave it charged.
@@ -218,18 +223,15 @@ def charged_before_compared(world: World) -> Iterator[list[int]]:
     """
     seen: list[int] = []
     true_hmac = device_pin.hmac
-    before = world.token.inspect()["attempts_remaining"]
 
     def compare(one: bytes, other: bytes) -> bool:
-        nonlocal before
-        left_by_a_cut = Store.open(MemoryFlash(pages=world.flash.pages, wear=world.flash.wear)).get(Key.PIN_ATTEMPTS)
-        attempts = left_by_a_cut[0] if left_by_a_cut else 8
+        attempts = world.attempts_in_flash()
         seen.append(attempts)
-        if before is not None and attempts != before - 1:
-            raise BrokenInvariant(f"a PIN is compared with {attempts} attempts in flash, {before} before")
-        right = true_hmac.compare_digest(one, other)
-        before = 8 if right else attempts
-        return right
+        if attempts != world.attempts_before_command - 1:
+            raise BrokenInvariant(
+                f"a PIN is compared with {attempts} attempts in flash, {world.attempts_before_command} before"
+            )
+        return true_hmac.compare_digest(one, other)
 
     # The module's own name for hmac, not hmac itself: the host compares too.
     device_pin.hmac = SimpleNamespace(compare_digest=compare)
