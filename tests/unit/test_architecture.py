@@ -87,7 +87,7 @@ def broken(module: str, source: str) -> list[str]:
                 wrong.append(f"{module} imports {target}")
         elif there != here and (here not in rules or (there in rules and there not in rules[here])):
             wrong.append(f"{module} imports {target}")
-        if target == f"{top}.{there}" and there not in rules and here is not None:
+        if top == package and target == f"{top}.{there}" and there not in rules and here is not None:
             wrong.append(f"{module} imports {target}, a floor that the plan does not name")
     return wrong
 
