@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 _PROFILES = ("desk", "pocket", "car", "freezer")
 
 
-class _Number(click.ParamType):
+class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
     """A decimal number, exact: 2.5 is five halves."""
 
     name = "number"

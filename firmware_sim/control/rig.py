@@ -8,8 +8,8 @@ from typing import Any
 
 from firmware_sim.clocks import ClockFileError, FileClock, ManualClock
 from firmware_sim.control.errors import ControlError
-from firmware_sim.core.token import Token
 from firmware_sim.control.truth import Truth, truth
+from firmware_sim.core.token import Token
 from firmware_sim.flash import Moment, PowerCut, Supply, seeded_subset
 from firmware_sim.links.cable import Cable, Instruction, TrapChannel
 from firmware_sim.links.framed import FramedLink
@@ -17,7 +17,6 @@ from firmware_sim.links.port import Port, PortError
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import BatteryEvent
 from firmware_sim.seams import Clock, Flash, FlashError, OscillatorError, PowerLost
-from firmware_sim.temperature import TemperatureProfile
 
 
 class Rig:
@@ -27,9 +26,7 @@ class Rig:
     ControlError when the thing cannot be done, and returns only after its effect is durable. `connect` comes first.
     """
 
-    def __init__(
-        self, token: Token, oscillator: QuartzOscillator, flash: Flash, supply: Supply, clock: Clock
-    ) -> None:
+    def __init__(self, token: Token, oscillator: QuartzOscillator, flash: Flash, supply: Supply, clock: Clock) -> None:
         self._token = token
         self._oscillator = oscillator
         self._flash = flash

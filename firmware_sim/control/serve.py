@@ -25,8 +25,9 @@ from firmware_sim.links.tcp import LOOPBACK, TcpPort
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import Clock, DeviceLink, Flash
-from firmware_sim.statefile import StateFile, TokenImage
+from firmware_sim.statefile import StateFile
 from firmware_sim.temperature import TemperatureProfile
+from firmware_sim.tokenimage import TokenImage
 
 # Per token: both ends of a pty, its control socket and one connection to it, its lock.
 _FILES_PER_TOKEN = 5
@@ -86,12 +87,12 @@ def serve(fleet: Fleet, announce: Callable[[dict[str, str]], None]) -> None:
     with contextlib.ExitStack() as stack:
         loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock))
         stack.callback(loop.close)
+        stack.enter_context(stopped_by_signals(loop))
         directory = stack.enter_context(control_directory())
         lines = [
             stack.enter_context(_served(fleet, number, rng, loop, directory))
             for number, rng in enumerate(_generators(fleet))
         ]
-        stack.enter_context(stopped_by_signals(loop))
         for line in lines:
             announce(line)
         loop.run()

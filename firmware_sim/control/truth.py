@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TypedDict
 
-from firmware_sim.oscillator import YEAR, QuartzOscillator
-from firmware_sim.oscillator_state import OscillatorState, true_us
+from firmware_sim.oscillator import QuartzOscillator
+from firmware_sim.oscillator_state import YEAR, OscillatorState, true_us
 from firmware_sim.temperature import temperature_error_ppm
 
 

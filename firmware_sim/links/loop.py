@@ -80,8 +80,7 @@ class Loop:
         self._stopping = True
 
     def run(self) -> None:
-        """Serve until `stop`."""
-        self._stopping = False
+        """Serve until `stop`, which may also have come before."""
         select = self._selector.select
         while not self._stopping:
             for key, events in select(self._timeout() if self._deadlines or self._awaited else None):
@@ -90,6 +89,7 @@ class Loop:
                 self._poll_due()
             if self._awaited:
                 self._ask_again()
+        self._stopping = False
 
     def close(self) -> None:
         self._selector.close()
