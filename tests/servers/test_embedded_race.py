@@ -30,7 +30,7 @@ def test_a_code_submitted_by_two_processes_is_accepted_once(tmp_path: Path) -> N
     context = multiprocessing.get_context("spawn")
     gate = context.Barrier(RACERS)
     pipes = [context.Pipe(duplex=False) for _ in range(RACERS)]
-    racers = [context.Process(target=race, args=(path, START_S, codes, gate, end)) for _, end in pipes]
+    racers = [context.Process(target=race, args=(path, START_S, codes, gate, end), daemon=True) for _, end in pipes]
     for racer in racers:
         racer.start()
     for _, end in pipes:

@@ -254,6 +254,17 @@ def test_a_deleted_seed_is_gone_from_the_file_and_its_log(path: Path) -> None:
     assert sealed not in everything(path)
 
 
+def test_an_account_without_a_person_goes_with_its_device(path: Path) -> None:
+    with open_again(path) as server:
+        register(server, 2)
+        for number in (1, 2):
+            server.unassign(str(UUID(int=number)))
+        server.assign(str(UUID(int=1)), "bob")
+        server.delete(str(UUID(int=2)))
+    with contextlib.closing(Storage(path)) as storage, storage.snapshot() as db:
+        assert db.execute("SELECT user FROM account ORDER BY user").fetchall() == [("alice",), ("bob",)]
+
+
 def test_a_reader_that_keeps_the_log_is_told_of(path: Path) -> None:
     with contextlib.closing(Storage(path, busy_timeout_s=0.01)) as storage, contextlib.closing(Storage(path)) as reader:
         with reader.snapshot() as db:
