@@ -46,6 +46,7 @@ from provision.wire.oath import Ins as OathIns
 from provision.wire.reference import Ins as ManagementIns
 
 START_S = 1_700_000_000.0
+_NONCE = b"12345678"
 _ALL = 65536  # Le: as much as there is
 
 
@@ -178,6 +179,9 @@ class ModelCredential:
     def needs_pin(self) -> bool:
         return self.put.timing is not None and Flag.PIN in self.put.timing.flags
 
+    def check_value(self, nonce: bytes) -> bytes:
+        return hmac.digest(self.put.secret, b"check" + nonce, "sha256")[: oath.CHECK_VALUE_SIZE]
+
     def value(self, moving_factor: int) -> int:
         """RFC 4226's Snum."""
         digest = hmac.digest(self.put.secret, moving_factor.to_bytes(8, "big"), self.put.hash.name)
@@ -281,13 +285,31 @@ class TokenMachine(RuleBasedStateMachine):
             seen = visible(self.token)
             # The state that was to be comes first: if it is there, what it erased must be gone.
             for model in (after, *between, self.model):
-                if model.visible() == seen:
+                if model.visible() == seen and self.is_hidden_in_the_token(model):
                     self.become(model)
                     return None
             raise AssertionError(f"neither the old state nor the new one: {seen}") from None
         assert response.sw == sw, f"{response.sw:04X} instead of {sw:04X}"
         self.become(after)
         return response
+
+    def is_hidden_in_the_token(self, model: Model) -> bool:
+        """Whether the token's keys, secrets and PIN are those of `model`; costs a right PIN, which gives back the
+        attempts."""
+        self.admin.keys = model.keys
+        if self.admin.open().sw != Sw.OK:
+            return False
+        for name, credential in model.credentials.items():
+            answer = self.admin.secure(OathIns.CHECK_VALUE, 0, 0, oath.CheckValue(name, _NONCE).encode())
+            if answer.data[2:] != credential.check_value(_NONCE):
+                return False
+        if model.pin is None:
+            return True
+        self.admin.open(reference.MANAGEMENT_AID)
+        assert self.admin.secure(ManagementIns.RESET_RETRY_COUNTER, 0, reference.KEEP_PIN_P2).sw == Sw.OK
+        self.admin.select()
+        model.attempts = oath.PIN_ATTEMPTS
+        return self.admin.send(OathIns.VERIFY_PIN, data=oath.Pin(model.pin.encode()).encode()).sw == Sw.OK
 
     def become(self, model: Model) -> None:
         before = {c.put.secret for c in self.model.credentials.values()}
@@ -378,12 +400,11 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def check_value(self, name: str) -> None:
-        nonce = b"12345678"
-        do = self.as_admin(oath.OATH_AID, OathIns.CHECK_VALUE, data=oath.CheckValue(name, nonce).encode())
+        do = self.as_admin(oath.OATH_AID, OathIns.CHECK_VALUE, data=oath.CheckValue(name, _NONCE).encode())
         there = self.model.credentials.get(name)
         response = self.attempt(do, Sw.OK if there else Sw.NO_SUCH_OBJECT, self.model)
         if response and there:
-            assert response.data[2:] == hmac.digest(there.put.secret, b"check" + nonce, "sha256")[:8]
+            assert response.data[2:] == there.check_value(_NONCE)
 
     @rule(label=st.text("aä€", max_size=8))
     def set_label(self, label: str) -> None:

@@ -8,8 +8,10 @@ from firmware_sim.testing import TokenMachine
 
 TestToken = TokenMachine.TestCase
 TestToken.settings = settings(
-    max_examples=60,
+    max_examples=80,
     stateful_step_count=40,
+    derandomize=True,
+    database=None,
     deadline=None,  # the first example loads the secure channel's cryptography
     suppress_health_check=[HealthCheck.too_slow],
 )
