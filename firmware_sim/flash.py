@@ -132,7 +132,7 @@ class MemoryFlash:
         self._pages: dict[int, bytearray] = {}
         self.supply = Supply() if supply is None else supply
         for number, content in pages.items():
-            self.put_page(number, content)
+            self.put_page(number, content, self._wear.get(number, 0))
 
     @property
     def page_size(self) -> int:
@@ -145,7 +145,7 @@ class MemoryFlash:
     @property
     def wear(self) -> dict[int, int]:
         """Erases so far, by page number; pages never erased are absent."""
-        return dict(self._wear)
+        return {number: count for number, count in sorted(self._wear.items()) if count}
 
     @property
     def pages(self) -> dict[int, bytes]:
@@ -157,14 +157,15 @@ class MemoryFlash:
         content = self._pages.get(number)
         return None if content is None else bytes(content)
 
-    def put_page(self, number: int, content: bytes | None) -> None:
-        """Make a page hold `content` (None: erased) with no regard to physics: to load a chip, or to undo."""
+    def put_page(self, number: int, content: bytes | None, wear: int) -> None:
+        """Make a page hold `content` (None: erased) after `wear` erases with no regard to physics: to load, to undo."""
         if not 0 <= number < self._page_count or (content is not None and len(content) != self._page_size):
             raise FlashError(f"no page {number} of that size on this flash")
         if content is None or _blank(content):
             self._pages.pop(number, None)
         else:
             self._pages[number] = bytearray(content)
+        self._wear[number] = wear
 
     def read(self, address: int, length: int) -> bytes:
         self.supply.require()
@@ -211,7 +212,7 @@ class MemoryFlash:
             bits = 8 * self._page_size
             old = int.from_bytes(self.read(page * self._page_size, self._page_size))
             done = old | _checked(cut.subset, old ^ ((1 << bits) - 1), bits)
-            self.put_page(page, done.to_bytes(self._page_size))
+            self.put_page(page, done.to_bytes(self._page_size), wear + 1)
         else:
             self._pages.pop(page, None)
         if cut is not None:

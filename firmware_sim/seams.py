@@ -36,11 +36,16 @@ class Oscillator(Protocol):
     def set_device_time(self, now: float, device_s: int) -> None:
         """From true time `now` on the clock goes on from exactly `device_s` whole seconds (phase zeroed).
 
-        The token asks only while `device_time_us` is not None, and syncs its flash afterwards: a store that keeps the
-        oscillator beside the flash saves both then."""
+        Raises OscillatorError while the battery is dead. The token syncs its flash afterwards: a store that keeps the
+        oscillator beside the flash saves both then.
+        """
 
     def battery_status(self, now: float) -> Battery:
         """The battery at true time `now`, as the token's own monitor sees it."""
+
+
+class OscillatorError(Exception):
+    """A parameter out of range, or a clock that cannot be set because its battery is dead."""
 
 
 class FlashError(Exception):

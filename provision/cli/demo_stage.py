@@ -42,11 +42,13 @@ class Stage:
         self.clock = folder / "clock"
         self.clock.write_text(f"{start}\n", encoding="ascii")
         self.server = f"embedded:{folder / 'server.db'}"
+        self.ledger = folder / "ledger.db"
         self.address = ""
+        self.last_code = ""
         self._control = ""
         self._token: subprocess.Popen[str] | None = None
         self.pin = self._secret("pin", "".join(secrets.choice("0123456789") for _ in range(6)))
-        self.wrong_pin = self._secret("wrong-pin", "".join(str(9 - int(digit)) for digit in self._read(self.pin)))
+        self.wrong_pin = self._secret("wrong-pin", "".join(str(9 - int(digit)) for digit in self.read(self.pin)))
         self.passphrase = self._secret("passphrase", secrets.token_urlsafe(18))
         self.admin_key = folder / "admin-key"
 
@@ -66,8 +68,12 @@ class Stage:
         path.write_text(text + "\n", encoding="ascii")
         return path
 
-    def _read(self, path: Path) -> str:
+    def read(self, path: Path) -> str:
         return path.read_text(encoding="ascii").strip()
+
+    def now(self) -> float:
+        """The story's true time, Unix seconds."""
+        return float(self.read(self.clock))
 
     def unbox(self, *options: str) -> dict[str, Any]:
         """Start `firmware-sim run` and wait for the line that says where it serves."""

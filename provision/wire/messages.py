@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol, Self, TypeVar
 
 from provision.wire import WireError
@@ -18,6 +19,8 @@ class Message(Protocol):
 
 MESSAGES: dict[str, type[Message]] = {}
 """Every registered message as "module.Class"; filled when its module is imported."""
+
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 
 _M = TypeVar("_M", bound=type[Message])
 
@@ -44,7 +47,7 @@ def decode_text(raw: bytes, most: int, what: str, *, least: int = 0) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise WireError(f"{what} is not UTF-8") from None
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):
+    if _CONTROL.search(text):
         raise WireError(f"{what} has a control character")
     return text
 

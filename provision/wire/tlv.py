@@ -48,7 +48,9 @@ def decode(data: bytes) -> Iterator[tuple[int, bytes]]:
 def decode_map(data: bytes, *, required: tuple[int, ...] = ()) -> dict[int, bytes]:
     """Tags to values where each tag stands at most once. Raises WireError for a repeated or missing tag."""
     found: dict[int, bytes] = {}
-    for tag, value in decode(data):
+    position = 0
+    while position < len(data):
+        tag, value, position = decode_one(data, position)
         if tag in found:
             raise WireError(f"tag {tag:02X} twice")
         found[tag] = value

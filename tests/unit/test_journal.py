@@ -331,7 +331,7 @@ def test_a_failed_sync_changes_nothing_and_the_next_commit_works() -> None:
         def sync(self) -> None:
             if self.full:
                 for n in range(PAGES):
-                    self.put_page(n, self.saved.get(n))
+                    self.put_page(n, self.saved.get(n), 0)
                 raise FlashError("no space left")
             self.saved = self.pages
 

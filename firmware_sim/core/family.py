@@ -1,0 +1,54 @@
+"""What distinguishes one family of tokens from another, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from firmware_sim.core.applet import Applet
+    from firmware_sim.core.running import Running
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`pin_iterations`: PBKDF2's. `touch_timeout_s`, `screen_s`: seconds of true time. `max_apdu`: bytes of a
+    command or a response, at most."""
+
+    credentials: int
+    pin_attempts: int
+    pin_iterations: int
+    touch_timeout_s: int
+    screen_s: int
+    max_apdu: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlashGeometry:
+    """`page_size`: bytes."""
+
+    page_size: int
+    page_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family. The USB fields are spelled as in the device descriptor of USB 2.0 section 9.6.1.
+
+    `iManufacturer`, `iProduct`: the strings themselves. `atr`: ISO/IEC 7816-3, what a reader shows. `applets`: makes
+    the applets of a token that has just been powered. `quirks`: names of known deviations that drivers must mind.
+    """
+
+    name: str
+    model: str
+    firmware: tuple[int, int, int]
+    idVendor: int
+    idProduct: int
+    iManufacturer: str
+    iProduct: str
+    atr: bytes
+    limits: Limits
+    flash: FlashGeometry
+    applets: Callable[[Running], tuple[Applet, ...]]
+    quirks: frozenset[str] = field(default_factory=frozenset)

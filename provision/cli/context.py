@@ -1,0 +1,116 @@
+"""What every command is given: its clock, its way to a token, its way to secrets, how to show a result.
+
+@click.command("code")
+@token_option
+@common_options
+def code(context: Context, address: str) -> None:
+    with context.token(address) as (session, info): ...
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from provision.cli.output import note, print_json
+from provision.cli.secrets_input import SecretInput
+from provision.clock import Clock, parse_clock
+from provision.errors import UsageError
+from provision.families.driver import Session, identify
+from provision.links.link import Link, LinkOptions, open_link
+from provision.links.spy import SpyLink
+from provision.model import TokenInfo
+
+
+@dataclass
+class Context:
+    """`verbose`: 0 silent, 1 logs what passes on the wire (headers and lengths only), 2 adds tracebacks of defects."""
+
+    as_json: bool
+    verbose: int
+    clock: Clock
+    secrets: SecretInput = field(default_factory=SecretInput)
+
+    def open_link(self, address: str, *, timeout_s: float = 2.0) -> Link:
+        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited)
+        link = open_link(address, options)
+        return SpyLink(link, note) if self.verbose else link
+
+    @contextmanager
+    def token(self, address: str) -> Iterator[tuple[Session, TokenInfo]]:
+        """A session with the token at `address`, and what it says of itself."""
+        with self.open_link(address) as link:
+            driver, info = identify(link)
+            yield driver.open(link, self.clock, secrets.token_bytes), info
+
+    def result(self, value: Mapping[str, object], text: str) -> None:
+        """What the command was asked for: the object with --json, else the text."""
+        if self.as_json:
+            print_json(value)
+        else:
+            print(text, flush=True)
+
+    def say(self, text: str) -> None:
+        """A remark to a person; with --json nobody reads it."""
+        if not self.as_json:
+            note(text)
+
+    def _touch_awaited(self, seconds_left: int) -> None:
+        note(f"touch the token's button ({seconds_left} s left)")
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--json, --clock and -v on a command, which gets a Context as its first argument instead."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    @click.option("--clock", metavar="CLOCK", help="The station's clock: system (default) or file:PATH.")
+    @click.option("-v", "--verbose", count=True, help="Log what passes on the wire, without contents.")
+    @functools.wraps(command)
+    def with_context(as_json: bool, clock: str | None, verbose: int, **arguments: Any) -> None:
+        command(Context(as_json, verbose, parse_clock(clock)), **arguments)
+
+    return with_context
+
+
+def _required_address(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None and not ctx.resilient_parsing:
+        raise UsageError("which token?", hint="name it with --token ADDRESS; `provision list` shows the addresses")
+    return value
+
+
+token_option = click.option(
+    "--token",
+    "address",
+    metavar="ADDRESS",
+    envvar="HWTOKEN_TOKEN",
+    callback=_required_address,
+    help="The token's address, for example serial:/dev/ttyACM0 (default: $HWTOKEN_TOKEN).",
+)
+
+admin_key_option = click.option(
+    "--admin-key-file",
+    metavar="FILE",
+    help="The organisation's administrator key in hex, - for standard input (default: the token's factory keys).",
+)
+
+pin_option = click.option("--pin-file", metavar="FILE", help="The PIN, - for standard input (default: ask).")
+
+
+def confirm_serial(info: TokenInfo, given: str | None, what: str) -> None:
+    """Demand that the person names the very token that `what` (a verb phrase) is about to hit. Raises UsageError."""
+    from provision.cli.secrets_input import has_terminal
+
+    if given is None:
+        if not has_terminal():
+            raise UsageError(f"to {what} token {info.serial} its serial is needed", hint=f"add --serial {info.serial}")
+        given = click.prompt(f"This will {what} token {info.serial} for good. Type its serial to go on", err=True)
+    if given != info.serial:
+        raise UsageError(
+            f"the token here is {info.serial}, not {given}: nothing was changed", hint="check --token and the serial"
+        )

@@ -1,0 +1,65 @@
+"""`provision demo`: a token's whole life in four acts, each step checked; exit 0 only if all did what they say."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from provision.cli.demo_acts import ACTS, Step
+from provision.cli.demo_stage import BrokenPromise, Stage
+
+START_S = 1_767_250_800  # the morning of 2026-01-01 UTC
+_PROMISED = 50  # columns for the promise; what was seen stands beside it
+
+
+@dataclass(slots=True)
+class Programme:
+    """What the audience sees, and how many promises were kept. NO_COLOR (no-color.org) is respected."""
+
+    color: bool
+    kept: int = 0
+
+    def act(self, number: int, title: str) -> None:
+        self._line("\n" + click.style(f"{number}. {title}", bold=True))
+
+    def play(self, step: Step, stage: Stage) -> None:
+        """Raises BrokenPromise, after showing it."""
+        try:
+            head, *rest = step.run(stage).splitlines()
+        except BrokenPromise as error:
+            self._line(f"   {click.style('broken', fg='red', bold=True)}  {step.promise}: {error}")
+            raise
+        self.kept += 1
+        self._line(f"   {click.style('ok', fg='green')}  {step.promise:<{_PROMISED}}{click.style(head, fg='cyan')}")
+        for line in rest:
+            self._line(f"         {click.style(line, dim=True)}")
+
+    def close(self, promised: int) -> None:
+        color = "green" if self.kept == promised else "red"
+        self._line("\n" + click.style(f"{self.kept} of {promised} steps as promised", fg=color, bold=True))
+
+    def _line(self, text: str) -> None:
+        click.echo(text, color=self.color)
+
+
+@click.command("demo")
+def demo() -> int:
+    """Show the whole life of a token, on the simulator and the embedded server."""
+    programme = Programme(color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    promised = sum(len(steps) for _, steps in ACTS)
+    with tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder, Stage(Path(folder), START_S) as stage:
+        try:
+            for number, (title, steps) in enumerate(ACTS, start=1):
+                programme.act(number, title)
+                for step in steps:
+                    programme.play(step, stage)
+        except BrokenPromise:
+            programme.close(promised)
+            return BrokenPromise.exit_code
+    programme.close(promised)
+    return 0

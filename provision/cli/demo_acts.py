@@ -1,0 +1,265 @@
+"""The four acts of the demo. A step runs commands as a person would and returns what there is to see, or raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from provision.cli.demo_stage import BrokenPromise, Ran, Stage
+
+USER, DEVICE, CREDENTIAL = "anna", "desk token", "hwtoken:anna"
+TIME_STEP_S = 30
+DRAWER = "18 months"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`promise`: what the audience is told will happen. `run` returns what was seen, its first line beside it."""
+
+    promise: str
+    run: Callable[[Stage], str]
+
+
+def _expect(ran: Ran, exit_code: int) -> dict[str, Any]:
+    """The result of a command that must end with `exit_code`; its error object if that is not 0."""
+    if ran.exit_code != exit_code:
+        error = ran.last.get("error", {}).get("message") or ran.stderr
+        raise BrokenPromise(f"exit code {ran.exit_code} instead of {exit_code}: {error}")
+    return ran.last.get("error", ran.last) if exit_code else ran.last
+
+
+def _require(held: bool, what: str) -> None:
+    if not held:
+        raise BrokenPromise(what)
+
+
+def _program(stage: Stage) -> Ran:
+    return stage.provision(
+        *("token", "program", "--token", stage.address, "--user", USER, "--name", DEVICE),
+        *("--server", stage.server, "--ledger", str(stage.ledger), "--admin-key-file", str(stage.admin_key)),
+        *("--pin-file", str(stage.pin), "--passphrase-file", str(stage.passphrase)),
+    )
+
+
+def _code(stage: Stage) -> str:
+    ran = stage.provision("token", "code", CREDENTIAL, "--token", stage.address, "--pin-file", str(stage.pin))
+    return str(_expect(ran, 0)["code"])
+
+
+def _check(stage: Stage, code: str) -> Ran:
+    arguments = ("server", "check", "--user", USER, "--server", stage.server, "--code-file", "-")
+    return stage.provision(*arguments, stdin=code + "\n")
+
+
+def _device(stage: Stage) -> dict[str, Any]:
+    ran = stage.provision("server", "list", "--user", USER, "--server", stage.server)
+    (device,) = _expect(ran, 0)["devices"]
+    found: dict[str, Any] = device
+    return found
+
+
+def _truth_s(stage: Stage) -> float:
+    return float(stage.sim("inspect")["offset_s"])
+
+
+# Act 1: a box arrives
+
+
+def _prepare(stage: Stage) -> str:
+    _expect(
+        stage.provision(
+            *("ledger", "init", "--ledger", str(stage.ledger), "--passphrase-file", str(stage.passphrase)),
+            *("--new-admin-key-file", str(stage.admin_key)),
+        ),
+        0,
+    )
+    _expect(stage.provision("server", "init", "--server", stage.server), 0)
+    return "seeds are sealed to its key, never in the clear"
+
+
+def _unbox(stage: Stage) -> str:
+    # A crystal as cheap tokens have them; nobody at the desk knows these numbers.
+    born = stage.unbox("--offset-s", "-41.3", "--rate-error-ppm", "-4", "--ageing-ppm-per-year", "-0.5")
+    info = _expect(stage.provision("info", "--token", stage.address), 0)
+    _require(info["factory_keys"] is True, "a new token should have the factory's keys")
+    return f"{info['serial']} on {born['address'].partition(':')[2]}"
+
+
+def _owner_types_pin(stage: Stage) -> str:
+    for _ in range(2):
+        stage.sim("type-pin", stdin=stage.read(stage.pin) + "\n")
+    info = _expect(stage.provision("info", "--token", stage.address), 0)
+    _require(info["attempts_remaining"] == 8, "a new PIN should have 8 attempts")
+    return "typed twice; 8 attempts"
+
+
+def _pulled(stage: Stage) -> str:
+    # The first thing that programming does after WRITTEN is to read the clock.
+    stage.sim("cable", "unplug", "--after", "get-time")
+    ran = _program(stage)
+    error = _expect(ran, 3)
+    reached = [line["step"] for line in ran.lines if "step" in line]
+    _require(reached[-1:] == ["WRITTEN"], f"the cable went at {reached[-1:]}, not after WRITTEN")
+    return f"exit 3 after {reached[-1]}\n{error['message']}"
+
+
+def _resumed(stage: Stage) -> str:
+    stage.address = stage.sim("cable", "plug")["address"]
+    ran = _program(stage)
+    done = _expect(ran, 0)
+    notes = {line["step"]: line["note"] for line in ran.lines if "step" in line}
+    _require(done["state"] == "DONE", f"the token is {done['state']}, not DONE")
+    seen = [f"{step:<16}{notes[step]}" for step in ("WRITTEN", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED")]
+    return "\n".join([f"DONE, {done['machine_s'] * 1000:.0f} ms of machine time", *seen])
+
+
+# Act 2: every day
+
+
+def _login(stage: Stage) -> str:
+    stage.sim("advance", "8 hours")
+    stage.last_code = _code(stage)
+    accepted = _expect(_check(stage, stage.last_code), 0)
+    return f"step {accepted['step']}, drift {accepted['drift_steps']:+d}"
+
+
+def _replay(stage: Stage) -> str:
+    error = _expect(_check(stage, stage.last_code), 4)
+    _require(error["type"] == "CodeReplayed", f"refused as {error['type']}, not as replayed")
+    return str(error["message"])
+
+
+def _wrong_pin(stage: Stage) -> str:
+    arguments = ("token", "code", CREDENTIAL, "--token", stage.address, "--pin-file", str(stage.wrong_pin))
+    error = _expect(stage.provision(*arguments), 6)
+    _require(error["attempts_remaining"] == 7, "one attempt should be gone")
+    _require(stage.sim("inspect")["attempts_remaining"] == 7, "the token itself should have charged one attempt")
+    _code(stage)
+    _require(stage.sim("inspect")["attempts_remaining"] == 8, "the right PIN should give the attempts back")
+    return "7 left, then the right one: 8 again"
+
+
+# Act 3: eighteen months in a drawer
+
+
+def _drawer(stage: Stage) -> str:
+    stage.sim("advance", DRAWER)
+    return "nobody looks at it"
+
+
+def _refused(stage: Stage) -> str:
+    code = _code(stage)
+    error = _expect(_check(stage, code), 4)
+    _require(error["type"] == "CodeMismatch", f"refused as {error['type']}")
+    stage.sim("advance", f"{TIME_STEP_S} s")
+    return str(error["message"])
+
+
+def _resynchronised(stage: Stage) -> str:
+    stage.sim("advance", "10 minutes")  # the server makes a guesser wait, and so everybody
+    first, at_s = _code(stage), stage.now()
+    stage.sim("advance", f"{TIME_STEP_S} s")
+    second = _code(stage)
+    device = _device(stage)["device_id"]
+    arguments = ("server", "resync", device, "--server", stage.server, "--code-file", "-")
+    learned = _expect(stage.provision(*arguments, stdin=f"{first}\n{second}\n"), 0)
+    # The first code stood on the screen at `at_s`: the clock was somewhere in the step before the second's.
+    start = (learned["step"] - 1) * TIME_STEP_S
+    low, high = start - at_s, start + TIME_STEP_S - at_s
+    truth = _truth_s(stage)
+    _require(low <= truth < high, f"the truth {truth:.1f} s is not within {low:.0f}..{high:.0f} s")
+    slow = f"the token is {-high:.0f} to {-low:.0f} s slow; in truth {-truth:.1f} s"
+    return f"drift {learned['drift_steps']:+d} steps\n{slow}"
+
+
+def _login_with_drift(stage: Stage) -> str:
+    stage.sim("advance", "1 day")
+    accepted = _expect(_check(stage, _code(stage)), 0)
+    return f"step {accepted['step']}, drift {accepted['drift_steps']:+d}"
+
+
+def _clock_mended(stage: Stage) -> str:
+    ran = stage.provision(
+        *("token", "set-time", "--token", stage.address, "--admin-key-file", str(stage.admin_key)),
+        *("--server", stage.server),
+    )
+    low, high = _expect(ran, 0)["residual_ms"]
+    truth_ms = _truth_s(stage) * 1000
+    _require(low - 0.01 <= truth_ms <= high + 0.01, f"the truth {truth_ms:.3f} ms is not within {low}..{high} ms")
+    _require(_device(stage)["drift_steps"] == 0, "the server should have forgotten the drift")
+    return f"residual [{low:.2f}, {high:.2f}] ms; the server's drift is 0"
+
+
+def _login_again(stage: Stage) -> str:
+    stage.sim("advance", "1 day")
+    stage.last_code = _code(stage)
+    accepted = _expect(_check(stage, stage.last_code), 0)
+    _require(accepted["drift_steps"] == 0, f"drift {accepted['drift_steps']:+d}")
+    return f"step {accepted['step']}, drift +0"
+
+
+# Act 4: handed back
+
+
+def _retired(stage: Stage) -> str:
+    stage.sim("advance", f"{TIME_STEP_S} s")
+    stage.last_code = _code(stage)  # a good code, kept by somebody
+    serial = stage.sim("inspect")["serial"]
+    _expect(
+        stage.provision(
+            *("token", "retire", "--token", stage.address, "--server", stage.server, "--serial", serial),
+            *("--ledger", str(stage.ledger), "--admin-key-file", str(stage.admin_key)),
+        ),
+        0,
+    )
+    _require(stage.sim("inspect")["credentials"] == [], "the token should hold nothing now")
+    ran = stage.provision("server", "list", "--server", stage.server)
+    _require(_expect(ran, 0)["devices"] == [], "the server should know nothing now")
+    return "the server's device and the token's seed are gone"
+
+
+def _old_code_refused(stage: Stage) -> str:
+    error = _expect(_check(stage, stage.last_code), 5)
+    return str(error["message"])
+
+
+ACTS: tuple[tuple[str, tuple[Step, ...]], ...] = (
+    (
+        "A box arrives",
+        (
+            Step("an administrator makes a ledger and a server", _prepare),
+            Step("a token comes out of the box", _unbox),
+            Step("its owner types a PIN on the keypad", _owner_types_pin),
+            Step("it is programmed, and the cable is pulled", _pulled),
+            Step("the same command again finishes the job", _resumed),
+        ),
+    ),
+    (
+        "Every day",
+        (
+            Step("a login is accepted", _login),
+            Step("the same code again is refused as replayed", _replay),
+            Step("a wrong PIN is charged before it is compared", _wrong_pin),
+        ),
+    ),
+    (
+        "Eighteen months in a drawer",
+        (
+            Step(f"{DRAWER} pass", _drawer),
+            Step("the code is refused", _refused),
+            Step("the next one is refused too", _refused),
+            Step("two codes tell why, and the server learns", _resynchronised),
+            Step("the next login is accepted", _login_with_drift),
+            Step("the token's own clock is set", _clock_mended),
+            Step("a login needs no drift any more", _login_again),
+        ),
+    ),
+    (
+        "Handed back",
+        (
+            Step("retiring it closes both sides", _retired),
+            Step("a code from before is refused", _old_code_refused),
+        ),
+    ),
+)

@@ -1,0 +1,87 @@
+"""`provision list` and `provision info`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from provision.cli.context import Context, common_options, token_option
+from provision.cli.output import table
+from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
+from provision.families.driver import identify
+from provision.links.ports import serial_addresses
+from provision.model import TokenInfo
+
+PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever else sits on a port never does
+
+
+@click.command("list")
+@click.option(
+    "--devices",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also look at the ports that this folder links to.",
+)
+@click.option("--all", "everything", is_flag=True, help="Also show ports where no token answers.")
+@common_options
+def list_command(context: Context, devices: Path | None, everything: bool) -> None:
+    """Show the tokens that are plugged in.
+
+    Asks every serial port, the links in /dev/hwtoken and, with --devices, those in a folder of your choice.
+    """
+    rows = [_probed(context, address) for address in serial_addresses(devices)]
+    shown = [row for row in rows if everything or row["status"] != "silent"]
+    head = ("ADDRESS", "FAMILY", "SERIAL", "NAME", "STATUS")
+    cells = [(row["address"], row["family"], row["serial"], row["label"], row["status"]) for row in shown]
+    text = table([head, *[tuple(cell or "-" for cell in line) for line in cells]])
+    context.result({"tokens": shown}, text if shown else "no token found")
+
+
+def _probed(context: Context, address: str) -> dict[str, str | None]:
+    """One port: status ready, busy, no permission, foreign (speaks, but no family we know) or silent."""
+    info: TokenInfo | None = None
+    try:
+        with context.open_link(address, timeout_s=PROBE_TIMEOUT_S) as link:
+            _, info = identify(link)
+            status = "ready"
+    except Busy:
+        status = "busy"
+    except PermissionDenied:
+        status = "no permission"
+    except ProtocolError:
+        status = "foreign"
+    except LinkError:
+        status = "silent"
+    return {
+        "address": address,
+        "family": info.family if info else None,
+        "serial": info.serial if info else None,
+        "label": info.label if info else None,
+        "status": status,
+    }
+
+
+@click.command("info")
+@token_option
+@common_options
+def info_command(context: Context, address: str) -> None:
+    """Show what a token says of itself to anyone."""
+    with context.token(address) as (_, info):
+        context.result({"address": address, **dataclasses.asdict(info)}, _described(info))
+
+
+def _described(info: TokenInfo) -> str:
+    attempts = "" if info.attempts_remaining is None else f", {info.attempts_remaining} attempts remaining"
+    keys = "FACTORY KEYS: anybody can write this token" if info.factory_keys else "the organisation's"
+    return "\n".join(
+        (
+            f"serial       {info.serial}",
+            f"name         {info.label or '-'}",
+            f"family       {info.family} ({info.model}, firmware {info.firmware})",
+            f"PIN          {info.pin_state.value}{attempts}",
+            f"keys         {keys}",
+            f"clock        {info.clock_kind.value}",
+            f"credentials  {info.credentials_used} of {info.credentials_max}",
+        )
+    )

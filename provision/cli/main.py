@@ -1,0 +1,88 @@
+"""`provision`: the frame around every command. How one ends is decided here and nowhere else.
+
+Exit codes are those of provision/errors.py. With `--json` a command prints one JSON object on standard output (a
+command with steps: one a line), an error `{"error": {"type", "message", "hint", ...its attributes}, "exit_code"}`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from provision.cli.commands import LEDGER, SERVER, TOKEN, TOP
+from provision.cli.lazy import LazyGroup
+from provision.cli.output import print_error, print_json
+from provision.errors import ProvisionError
+
+INTERNAL, USAGE, INTERRUPTED = 1, 2, 130
+
+provision = LazyGroup(
+    "provision",
+    TOP,
+    "Make hardware tokens working second factors: program them, register them, watch their clocks, take them back.\n\n"
+    "Secrets come by prompt or from files, never as arguments. Completion for your shell: "
+    'eval "$(_PROVISION_COMPLETE=bash_source provision)" (or zsh_source, fish_source).',
+)
+token = LazyGroup("token", TOKEN, "Set up, use and retire one token.")
+ledger = LazyGroup("ledger", LEDGER, "The record of which token was programmed for whom, and how far it came.")
+server = LazyGroup("server", SERVER, "An authentication server: make one, register, check codes, mend drift.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: sys.argv); the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments  # also where the command line is too broken for click to tell
+    try:
+        result = provision.main(arguments, prog_name="provision", standalone_mode=False)
+        sys.stdout.flush()
+    except ProvisionError as error:
+        return _failed(error, as_json)
+    except click.Abort:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _misused(error, as_json)
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERNAL
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a defect of ours, told without its values
+        return _defect(error, as_json, verbose="-vv" in arguments)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: ProvisionError, as_json: bool) -> int:
+    attributes = {key: value for key, value in vars(error).items() if key not in ("message", "hint")}
+    _tell(as_json, type(error).__name__, error.message, error.hint, error.exit_code, attributes)
+    return error.exit_code
+
+
+def _misused(error: click.ClickException, as_json: bool) -> int:
+    if as_json:
+        _tell(as_json, "UsageError", error.format_message(), None, USAGE, {})
+    else:
+        error.show()
+    return USAGE
+
+
+def _defect(error: Exception, as_json: bool, *, verbose: bool) -> int:
+    """Neither the text of a foreign exception nor any variable is printed: a PIN or a seed may be in it."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"internal error: {type(error).__name__} in {where.name}, line {where.lineno}"
+    _tell(as_json, "InternalError", message, "this is a defect of provision; report it with the output of -vv", 1, {})
+    if verbose:
+        print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr)
+    return INTERNAL
+
+
+def _tell(
+    as_json: bool, kind: str, message: str, hint: str | None, exit_code: int, attributes: dict[str, object]
+) -> None:
+    if as_json:
+        print_json({"error": {"type": kind, "message": message, "hint": hint, **attributes}, "exit_code": exit_code})
+    else:
+        print_error(message, hint)

@@ -1,0 +1,70 @@
+"""`provision token set-time`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from provision.cli.context import Context, admin_key_option, common_options, token_option
+
+
+@click.command("set-time")
+@token_option
+@admin_key_option
+@click.option("--undisciplined-clock-ok", is_flag=True, help="Set it even from a clock that nothing synchronises.")
+@click.option("--server", "server_address", metavar="SERVER", help="Also clear the drift that this server remembers.")
+@common_options
+def set_time(
+    context: Context,
+    address: str,
+    admin_key_file: str | None,
+    undisciplined_clock_ok: bool,
+    server_address: str | None,
+) -> None:
+    """Set a token's clock on the edge of a second, and say how far off it can still be.
+
+    The answer is an interval in milliseconds, token minus station, in which the truth certainly lies.
+    """
+    from provision.station.discipline import require_discipline
+    from provision.station.timing import set_time as set_token_time
+
+    verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
+    with context.token(address) as (session, info):
+        session.authenticate(context.secrets.admin_key(admin_key_file))
+        done = set_token_time(session, context.clock)
+    cleared = [] if server_address is None else _clear_drift(context, server_address, info.serial)
+    text = f"{_utc(done.set_s)}  clock of token {info.serial} set, residual {done.residual}"
+    if done.before is not None:
+        text += f" (before: {done.before})"
+    if server_address is not None:
+        text += f"\nremembered drift cleared on {server_address}: {len(cleared)} device(s)"
+    if not verdict.disciplined:
+        context.say(f"warning: the station's clock itself is not trustworthy: {verdict.why}")
+    context.result(
+        {
+            "serial": info.serial,
+            "set_s": done.set_s,
+            "before_ms": done.before and [done.before.lo_ms, done.before.hi_ms],
+            "residual_ms": [done.residual.lo_ms, done.residual.hi_ms],
+            "round_trip_ms": done.residual.round_trip_ms,
+            "station_clock": {"disciplined": verdict.disciplined, "max_error_s": verdict.max_error_s},
+            "drift_cleared": cleared,
+        },
+        text,
+    )
+
+
+def _clear_drift(context: Context, address: str, serial: str) -> list[str]:
+    """The ids of the devices at a server that are this token."""
+    from provision.servers.backend import open_server
+
+    with open_server(address, context.clock) as server:
+        devices = [device.device_id for device in server.list() if device.serial == serial]
+        for device_id in devices:
+            server.set_drift(device_id, 0)
+    return devices
+
+
+def _utc(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

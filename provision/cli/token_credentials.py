@@ -1,0 +1,175 @@
+"""`provision token code | verify | credentials | rename | delete | wipe`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from provision.cli.context import (
+    Context,
+    admin_key_option,
+    common_options,
+    confirm_serial,
+    pin_option,
+    token_option,
+)
+from provision.cli.output import table
+from provision.families.driver import Session
+from provision.model import CredentialInfo, OathType, Secret
+
+serial_option = click.option("--serial", metavar="SERIAL", help="The serial of the token that this is meant for.")
+
+
+@click.command("code")
+@click.argument("name")
+@token_option
+@pin_option
+@common_options
+def code(context: Context, address: str, name: str, pin_file: str | None) -> None:
+    """Show a code of the credential NAME. Asks for the PIN if the credential demands it."""
+    from provision.station.codes import code_now, find
+
+    with context.token(address) as (session, info):
+        credential = find(session, name, info.serial)
+        _present_pin(context, session, credential, pin_file)
+        now = code_now(session, credential, context.clock)
+        context.result(
+            {"serial": info.serial, "name": name, "code": now.code.value, "device_s": now.code.device_s},
+            now.code.value,
+        )
+
+
+@click.command("verify")
+@click.argument("name")
+@token_option
+@pin_option
+@click.option("--seed-file", metavar="FILE", help="Also compare the code with the one of this seed (hex or base32).")
+@click.option(
+    "--tolerance-s",
+    type=click.FloatRange(min=0),
+    help="How far off the token's clock may be (default: the credential's time step).",
+)
+@common_options
+def verify(
+    context: Context, address: str, name: str, pin_file: str | None, seed_file: str | None, tolerance_s: float | None
+) -> None:
+    """Prove that the PIN is right, that the clock is near enough, and that the credential NAME gives codes.
+
+    With --seed-file also that they are the right ones. Exit code 4 says that they are not.
+    """
+    from provision.station import codes
+
+    seed = None if seed_file is None else _seed(context, seed_file)
+    with context.token(address) as (session, info):
+        credential = codes.find(session, name, info.serial)
+        _present_pin(context, session, credential, pin_file)
+        now = codes.code_now(session, credential, context.clock)
+    tolerance_s = credential.parameters.time_step_s if tolerance_s is None else tolerance_s
+    codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=seed)
+    text = f"token {info.serial}: code of {name!r} {'well formed' if seed is None else 'right'}"
+    if now.offset is not None:
+        text += f", clock within {now.offset} of the station's"
+    offset_ms = now.offset and [now.offset.lo_ms, now.offset.hi_ms]
+    context.result(
+        {"serial": info.serial, "name": name, "offset_ms": offset_ms, "seed_compared": seed is not None}, text
+    )
+
+
+@click.command("credentials")
+@token_option
+@common_options
+def credentials(context: Context, address: str) -> None:
+    """List the credentials on a token; never their secrets."""
+    with context.token(address) as (session, info):
+        found = session.credentials()
+    head = ("NAME", "TYPE", "ALGORITHM", "DIGITS", "STEP", "CLOCK", "DEMANDS")
+    text = table([head, *[_line(credential) for credential in found]]) if found else "no credentials"
+    context.result({"serial": info.serial, "credentials": [dataclasses.asdict(one) for one in found]}, text)
+
+
+@click.command("rename")
+@click.argument("label", required=False)
+@token_option
+@admin_key_option
+@click.option("--credential", nargs=2, metavar="OLD NEW", help="Rename a credential instead of the token.")
+@common_options
+def rename(
+    context: Context,
+    address: str,
+    label: str | None,
+    admin_key_file: str | None,
+    credential: tuple[str, str] | None,
+) -> None:
+    """Give a token the friendly name LABEL, or one of its credentials a new name."""
+    if (label is None) == (credential is None):
+        raise click.UsageError("give either a LABEL or --credential OLD NEW")
+    with context.token(address) as (session, info):
+        session.authenticate(context.secrets.admin_key(admin_key_file))
+        if credential is not None:
+            old, new = credential
+            session.rename(old, new)
+            what, names = f"credential {old!r}", {"old": old, "new": new}
+        else:
+            assert label is not None
+            session.set_label(label)
+            what, names = f"token {info.serial}", {"old": info.label, "new": label}
+        context.result({"serial": info.serial, **names}, f"{what} is called {names['new']!r} now")
+
+
+@click.command("delete")
+@click.argument("name")
+@token_option
+@admin_key_option
+@serial_option
+@common_options
+def delete(context: Context, address: str, name: str, admin_key_file: str | None, serial: str | None) -> None:
+    """Delete the credential NAME. Its codes end for good: its server has to forget it too (see `token retire`)."""
+    from provision.station.codes import find
+
+    with context.token(address) as (session, info):
+        find(session, name, info.serial)
+        confirm_serial(info, serial, f"delete {name!r} from")
+        session.authenticate(context.secrets.admin_key(admin_key_file))
+        session.delete(name)
+        context.result({"serial": info.serial, "deleted": name}, f"{name!r} is gone from token {info.serial}")
+
+
+@click.command("wipe")
+@token_option
+@admin_key_option
+@serial_option
+@common_options
+def wipe(context: Context, address: str, admin_key_file: str | None, serial: str | None) -> None:
+    """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased."""
+    with context.token(address) as (session, info):
+        confirm_serial(info, serial, "wipe")
+        session.authenticate(context.secrets.admin_key(admin_key_file))
+        session.factory_reset()
+        context.result({"serial": info.serial, "wiped": True}, f"token {info.serial} is as it left the factory")
+
+
+def _present_pin(context: Context, session: Session, credential: CredentialInfo, pin_file: str | None) -> None:
+    if credential.pin or pin_file is not None:
+        session.verify_pin(context.secrets.pin(pin_file))
+
+
+def _seed(context: Context, file: str) -> Secret:
+    from provision.seeds.text import parse_seed_file
+
+    return parse_seed_file(context.secrets.read(file, "--seed-file"), allow_short_seed=True)
+
+
+def _line(credential: CredentialInfo) -> tuple[str, ...]:
+    parameters = credential.parameters
+    totp = parameters.oath_type is OathType.TOTP
+    demands = " ".join(word for word, wanted in (("PIN", credential.pin), ("touch", credential.touch)) if wanted)
+    return (
+        credential.name,
+        parameters.oath_type.name,
+        parameters.algorithm.value,
+        str(parameters.digits),
+        f"{parameters.time_step_s} s" if totp else f"counter {parameters.counter}",
+        ("token's" if credential.own_clock else "host's") if totp else "-",
+        demands or "-",
+    )

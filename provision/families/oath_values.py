@@ -1,0 +1,85 @@
+"""Between the model's words and an OATH applet's messages (wire/oath.py)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from provision.errors import InputError, NotSupported
+from provision.model import Algorithm, CredentialInfo, NewCredential, OathType, OtpParameters
+from provision.wire import WireError, oath
+
+_KIND = {OathType.HOTP: oath.OathKind.HOTP, OathType.TOTP: oath.OathKind.TOTP}
+_TYPE = {kind: oath_type for oath_type, kind in _KIND.items()}
+_HASH = {
+    Algorithm.SHA1: oath.HashKind.SHA1,
+    Algorithm.SHA256: oath.HashKind.SHA256,
+    Algorithm.SHA512: oath.HashKind.SHA512,
+}
+ALGORITHMS = {kind: algorithm for algorithm, kind in _HASH.items()}
+
+
+def encoded(encode: Callable[[], bytes]) -> bytes:
+    """The bytes of a message made from what a user gave. Raises InputError."""
+    try:
+        return encode()
+    except WireError as error:
+        raise InputError(str(error)) from None
+
+
+def fitted(secret: bytes, algorithm: Algorithm) -> bytes:
+    """The secret as the token stores it: one longer than the hash's block is hashed, as HMAC would (RFC 2104)."""
+    if not secret:
+        raise InputError("a seed has at least one byte")
+    digest = hashlib.new(algorithm.value.lower())
+    if len(secret) > digest.block_size:
+        digest.update(secret)
+        return digest.digest()
+    if len(secret) > oath.MAX_SECRET:
+        raise NotSupported(
+            f"this token holds {algorithm.value} seeds of up to {oath.MAX_SECRET} bytes, not {len(secret)}",
+            capability="long-seed",
+            hint=f"use a seed of {oath.MAX_SECRET} bytes",
+        )
+    return secret
+
+
+def put_message(credential: NewCredential) -> oath.Put:
+    """PUT for a credential to be written. Raises InputError, NotSupported."""
+    parameters = credential.parameters
+    secret = fitted(credential.secret.reveal(), parameters.algorithm)
+    if not 6 <= parameters.digits <= 8:
+        raise InputError(f"a code of {parameters.digits} digits: this token gives 6 to 8")
+    kind, digest = _KIND[parameters.oath_type], _HASH[parameters.algorithm]
+    if parameters.oath_type is OathType.HOTP:
+        if credential.pin:
+            raise NotSupported(
+                "the reference token asks no PIN for HOTP credentials",
+                capability="hotp-pin",
+                hint="use TOTP, or say that the credential needs no PIN",
+            )
+        if not 0 <= parameters.counter < 1 << 32:
+            raise InputError(f"a counter of {parameters.counter} does not fit 32 bits")
+        return oath.Put(credential.name, kind, digest, parameters.digits, secret, credential.touch, parameters.counter)
+    flags = (
+        (oath.Flag.OWN_CLOCK if credential.own_clock else oath.Flag(0))
+        | (oath.Flag.PIN if credential.pin else oath.Flag(0))
+        | (oath.Flag.TOUCH if credential.touch else oath.Flag(0))
+    )
+    timing = oath.Timing(parameters.time_step_s, parameters.t0_s, flags)
+    return oath.Put(credential.name, kind, digest, parameters.digits, secret, timing=timing)
+
+
+def credential_info(record: oath.CredentialRecord) -> CredentialInfo:
+    """What GET CREDENTIAL says, in the model's words."""
+    timing = record.timing
+    parameters = OtpParameters(
+        _TYPE[record.kind], ALGORITHMS[record.hash], record.digits, timing.time_step_s, timing.t0_s, record.counter or 0
+    )
+    return CredentialInfo(
+        record.name,
+        parameters,
+        own_clock=oath.Flag.OWN_CLOCK in timing.flags,
+        pin=oath.Flag.PIN in timing.flags,
+        touch=oath.Flag.TOUCH in timing.flags,
+    )

@@ -1,0 +1,183 @@
+"""The ledger as a file: made once, opened with care, every change one durable transaction.
+
+SQLite in WAL mode with synchronous=FULL: a committed transaction survives a crash and a power cut, an uncommitted one
+leaves nothing. secure_delete overwrites what is deleted. What SQLite raises becomes one sentence that names the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from provision.errors import InputError, LedgerError, ProvisionError
+
+APPLICATION_ID = 0x48574C47  # "HWLG": SQLite's header field that tells whose file it is
+SCHEMA_VERSION = 1
+_BUSY_TIMEOUT_S = 5.0
+
+_SCHEMA = """
+CREATE TABLE key_pair (
+    id INTEGER PRIMARY KEY CHECK (id = 1), public BLOB NOT NULL, wrapped BLOB NOT NULL, created_s REAL NOT NULL
+) STRICT;
+CREATE TABLE job (
+    uuid TEXT PRIMARY KEY, serial TEXT NOT NULL, family TEXT NOT NULL,
+    user TEXT NOT NULL, name TEXT NOT NULL, server TEXT NOT NULL, credential TEXT NOT NULL,
+    algorithm TEXT NOT NULL, digits INTEGER NOT NULL, time_step_s INTEGER NOT NULL, t0_s INTEGER NOT NULL,
+    origin TEXT NOT NULL, pin INTEGER NOT NULL, touch INTEGER NOT NULL, escrow TEXT NOT NULL,
+    state TEXT NOT NULL, sealed BLOB, device_id TEXT, server_step INTEGER, cause TEXT,
+    created_s REAL NOT NULL, changed_s REAL NOT NULL
+) STRICT;
+-- A token has one job at a time; what is retired stays on record.
+CREATE UNIQUE INDEX one_job_per_token ON job (serial) WHERE state != 'RETIRED';
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL REFERENCES job (uuid), at_s REAL NOT NULL,
+    what TEXT NOT NULL, note TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER events_stay_as_written BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER events_are_kept BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+"""
+
+
+def default_path() -> Path:
+    """Where the ledger lives when nobody says."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("hwtoken", appauthor=False)) / "ledger.sqlite"
+
+
+class LedgerFile:
+    """An open ledger file; a context manager that closes it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, public: bytes, wrapped: bytes, created_s: float) -> LedgerFile:
+        """A new ledger at `path` (0600, its directory 0700 if it has to be made). Raises InputError if it exists."""
+        with _named(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            except FileExistsError:
+                raise InputError(f"{path} exists already", hint="a ledger is never overwritten: name another") from None
+            try:
+                file = cls(path, _connect(path))
+                with file.change() as connection:
+                    for statement in _statements(_SCHEMA):
+                        connection.execute(statement)
+                    connection.execute("INSERT INTO key_pair VALUES (1, ?, ?, ?)", (public, wrapped, created_s))
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            except BaseException:
+                path.unlink()
+                raise
+        return file
+
+    @classmethod
+    def open(cls, path: Path) -> LedgerFile:
+        """The ledger at `path`. Raises InputError if it is missing, foreign, damaged or of a newer version."""
+        if not path.is_file():
+            raise InputError(f"there is no ledger at {path}", hint="make one with `provision ledger init`")
+        if path.stat().st_size == 0:
+            raise InputError(
+                f"{path} is empty: making it was interrupted", hint="delete it and run `provision ledger init` again"
+            )
+        with _named(path):
+            connection = _connect(path)
+            try:
+                if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                    raise InputError(f"{path} is not a ledger of provision", hint="name the right file with --ledger")
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version != SCHEMA_VERSION:
+                    raise InputError(
+                        f"the ledger {path} has version {version}; this provision reads {SCHEMA_VERSION}",
+                        hint="use the release of provision that wrote it",
+                    )
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection)
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable when the block ends, undone when it raises. Raises LedgerError."""
+        with _named(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A full disk may have made SQLite roll back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        with _named(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def scrub(self) -> None:
+        """Carry what was committed into the main file and empty the log, which may still hold what was deleted.
+
+        While another process reads the ledger SQLite leaves the log as it is; the next scrub or close does it.
+        """
+        with _named(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: executescript() would commit the open transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into an error that names the ledger."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    except OSError as error:
+        raise LedgerError(f"the ledger {path}: {error.strerror}") from error
+
+
+def _explained(path: Path, error: sqlite3.Error) -> ProvisionError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return InputError(
+            f"{path} is not a ledger, or is damaged", hint="name the right file with --ledger, or restore a copy"
+        )
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return LedgerError(
+            f"the disk under the ledger {path} is full or failing; nothing was changed",
+            hint="make room and run the same command again: it goes on where it stopped",
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LedgerError(f"another process holds the ledger {path}", hint="wait until it ends, then try again")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return LedgerError(f"the ledger {path} cannot be written", hint="check who owns it and its directory")
+    return LedgerError(f"the ledger {path}: {error}")

@@ -1,0 +1,43 @@
+"""One exclusive lock per token, so that two programs never write one token at a time.
+
+A locked file beside the ledger; the system lets go of it when the process ends, however it ends. The file itself
+stays: removing it would let a third process lock a new file of the same name while a second waits on the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from provision.errors import Busy
+
+
+@contextlib.contextmanager
+def token_lock(directory: Path, serial: str) -> Iterator[None]:
+    """Hold the lock of token `serial` under `directory` (made if missing). Raises Busy if another holds it."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # quote() leaves dots alone, and no serial may be a path: the suffix takes care of "." and "..".
+    with (directory / f"{quote(serial, safe='')}.lock").open("a+b") as file:
+        try:
+            _lock(file)
+        except OSError:
+            raise Busy(
+                f"another provision process works on token {serial}", hint="wait until it ends, then try again"
+            ) from None
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Raises OSError if another open file holds the lock. Closing `file` releases it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: the byte-range lock of its own C library
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # absent in POSIX stubs
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

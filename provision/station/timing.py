@@ -1,0 +1,74 @@
+"""Setting a token's clock, and saying how well it went.
+
+The token starts a second at the moment it receives SET TIME, so the command leaves on a second's edge of the
+station's clock. How far off the two clocks are afterwards is then measured: each reading of the token's clock is
+bracketed by two of the station's, and the reading with the shortest round trip gives the narrowest bracket. That
+bracket is a guarantee, not an estimate: it needs no assumption that both directions take equally long (RFC 5905
+calls its half the maximum error).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from provision.clock import Clock
+from provision.errors import TokenRefused
+from provision.families.driver import Session
+from provision.model import ClockReading
+
+READINGS = 8
+RESOLUTION_S = 2e-6  # a reading is cut to whole microseconds, and a float holds Unix time to a quarter of one
+EDGE_LEAD_S = 0.05  # an edge nearer than this may pass before the command is ready
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """Device minus station lies in [lo_ms, hi_ms], milliseconds; negative is slow. `round_trip_ms`: of that reading."""
+
+    lo_ms: float
+    hi_ms: float
+    round_trip_ms: float
+
+    def __str__(self) -> str:
+        return f"[{self.lo_ms:+.3f}, {self.hi_ms:+.3f}] ms"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSet:
+    """`set_s`: the Unix second that was written. `before`: what was measured first, None when the clock stood still."""
+
+    set_s: int
+    before: Residual | None
+    residual: Residual
+
+
+def measure(session: Session, readings: int = READINGS) -> Residual:
+    """How far the token's clock is off, from the shortest of `readings` round trips. Raises as read_clock does."""
+    return residual(min((session.read_clock() for _ in range(readings)), key=_round_trip_s))
+
+
+def residual(reading: ClockReading) -> Residual:
+    """The interval that one reading guarantees."""
+    return Residual(
+        (reading.device_s - RESOLUTION_S - reading.received_s) * 1e3,
+        (reading.device_s + RESOLUTION_S - reading.sent_s) * 1e3,
+        _round_trip_s(reading) * 1e3,
+    )
+
+
+def set_time(session: Session, clock: Clock) -> TimeSet:
+    """Set the token's clock from the station's (as authenticated administrator), and measure what remains."""
+    try:
+        # This reading also makes the session ready, so that the write below is one exchange and nothing else.
+        before = residual(session.read_clock())
+    except TokenRefused:
+        before = None
+    edge = math.ceil(clock.now() + EDGE_LEAD_S)
+    clock.wait_until(edge)
+    session.write_clock(edge)
+    return TimeSet(edge, before, measure(session))
+
+
+def _round_trip_s(reading: ClockReading) -> float:
+    return reading.received_s - reading.sent_s

@@ -1,0 +1,119 @@
+"""What programming does on the token: take over its keys, write the seed, set the clock.
+
+Each step asks first and acts only on what is missing, so that doing it again after a crash is harmless. All need the
+administrator's channel; none needs the PIN, except where a family can prove its seed by codes alone.
+"""
+
+from __future__ import annotations
+
+from provision.clock import Clock
+from provision.errors import Quarantined, TokenError, UsageError
+from provision.families.driver import Session
+from provision.model import Capability, ClockKind, CredentialInfo, NewCredential, Secret, TokenInfo
+from provision.station.job import Job
+from provision.station.proof import TOLERANCE_S, CodeProof
+from provision.station.timing import set_time
+
+
+class TokenSteps:
+    """The steps of one job on one token."""
+
+    def __init__(
+        self,
+        session: Session,
+        info: TokenInfo,
+        job: Job,
+        admin_key: Secret | None,
+        proof: CodeProof,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._info = info
+        self._job = job
+        self._admin_key = admin_key
+        self._proof = proof
+        self._clock = clock
+
+    def authenticate(self) -> None:
+        """Become the administrator, under the organisation's keys or, on a new token, the factory's.
+
+        Raises UsageError without a master key, AdminKeyIncorrect if the token obeys others.
+        """
+        if Capability.ADMIN_KEY not in self._info.capabilities:
+            self._session.authenticate(None)
+            return
+        if self._admin_key is None:
+            raise UsageError(
+                f"token {self._info.serial} is not programmed under its published factory keys",
+                hint="give the organisation's master key with --admin-key-file; `provision ledger init "
+                "--new-admin-key-file FILE` makes one",
+            )
+        self._session.authenticate(None if self._info.factory_keys else self._admin_key)
+
+    def take_over_keys(self) -> str:
+        """From here on the token obeys the organisation's keys and no longer the published ones."""
+        if not self._info.factory_keys:
+            return "the token obeys the organisation's keys already"
+        assert self._admin_key is not None, "authenticate() comes first and demands it"
+        self._session.change_admin_key(self._admin_key)
+        self._session.authenticate(self._admin_key)  # proves them before a seed is trusted to the token
+        return "factory keys replaced with the organisation's"
+
+    def write(self, secret: Secret) -> str:
+        """The credential is on the token with this very seed. Raises Quarantined if another holds its name."""
+        found = self._holds(secret)
+        if found is None:
+            self._session.put(self._wanted(secret))
+            if Capability.CHECK_VALUE not in self._info.capabilities:
+                return "seed written"
+            if self._holds(secret) is not True:
+                raise TokenError(
+                    f"token {self._info.serial} took the credential {self._job.credential!r} and does not have it",
+                    hint="run the same command again; if it stays so, the token's memory is broken",
+                )
+            return "seed written, check value equal"
+        if not found:
+            raise self._quarantined("another seed")
+        self._require_parameters()
+        return "seed on the token already, proven equal"
+
+    def holds(self, secret: Secret) -> bool | None:
+        """Whether the job's credential on the token has this seed, None if there is no such credential."""
+        return self._holds(secret)
+
+    def set_time(self, *, was_set: bool) -> str:
+        """The token's clock is right: set it, unless it `was_set` and still is."""
+        if was_set:
+            reading = self._session.read_clock()
+            earliest, latest = reading.device_s - reading.received_s, reading.device_s - reading.sent_s
+            if latest >= -TOLERANCE_S and earliest <= TOLERANCE_S:
+                return "the clock is right still"
+        return f"clock set on a second's edge, now {set_time(self._session, self._clock).residual} from station time"
+
+    def _holds(self, secret: Secret) -> bool | None:
+        if Capability.CHECK_VALUE in self._info.capabilities:
+            return self._session.check_value(self._job.credential, secret)
+        return self._proof.two_codes_match(secret) if self._listed() else None
+
+    def _listed(self) -> CredentialInfo | None:
+        return next((c for c in self._session.credentials() if c.name == self._job.credential), None)
+
+    def _wanted(self, secret: Secret) -> NewCredential:
+        job = self._job
+        own_clock = self._info.clock_kind is not ClockKind.NONE
+        return NewCredential(job.credential, secret, job.parameters, own_clock, job.pin, job.touch)
+
+    def _require_parameters(self) -> None:
+        """Our seed under our name, but written by someone else's hand, would give other codes or ask no PIN."""
+        held, job = self._listed(), self._job
+        own_clock = self._info.clock_kind is not ClockKind.NONE
+        if held != CredentialInfo(job.credential, job.parameters, own_clock, job.pin, job.touch):
+            raise self._quarantined("our seed with other parameters")
+
+    def _quarantined(self, what: str) -> Quarantined:
+        return Quarantined(
+            f"the credential {self._job.credential!r} on token {self._info.serial} has {what}; it is not overwritten",
+            serial=self._info.serial,
+            cause=f"credential {self._job.credential} has {what}",
+            hint="find out whose it is; `provision token retire --wipe` erases it and frees the token",
+        )
