@@ -16,7 +16,7 @@ from provision.cli.context import (
 )
 from provision.cli.output import table
 from provision.families.driver import Session
-from provision.model import CredentialInfo, OathType
+from provision.model import CredentialInfo, OathType, Secret
 
 serial_option = click.option("--serial", metavar="SERIAL", help="The serial of the token that this is meant for.")
 
@@ -44,30 +44,36 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
 @click.argument("name")
 @token_option
 @pin_option
+@click.option("--seed-file", metavar="FILE", help="Also compare the code with the one of this seed (hex or base32).")
 @click.option(
     "--tolerance-s",
     type=click.FloatRange(min=0),
     help="How far off the token's clock may be (default: the credential's time step).",
 )
 @common_options
-def verify(context: Context, address: str, name: str, pin_file: str | None, tolerance_s: float | None) -> None:
+def verify(
+    context: Context, address: str, name: str, pin_file: str | None, seed_file: str | None, tolerance_s: float | None
+) -> None:
     """Prove that the PIN is right, that the clock is near enough, and that the credential NAME gives codes.
 
-    Exit code 4 says that they are not.
+    With --seed-file also that they are the right ones. Exit code 4 says that they are not.
     """
     from provision.station import codes
 
+    seed = None if seed_file is None else _seed(context, seed_file)
     with context.token(address) as (session, info):
         credential = codes.find(session, name, info.serial)
         _present_pin(context, session, credential, pin_file)
         now = codes.code_now(session, credential, context.clock)
     tolerance_s = credential.parameters.time_step_s if tolerance_s is None else tolerance_s
-    codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=None)
-    text = f"token {info.serial}: code of {name!r} well formed"
+    codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=seed)
+    text = f"token {info.serial}: code of {name!r} {'well formed' if seed is None else 'right'}"
     if now.offset is not None:
         text += f", clock within {now.offset} of the station's"
     offset_ms = now.offset and [now.offset.lo_ms, now.offset.hi_ms]
-    context.result({"serial": info.serial, "name": name, "offset_ms": offset_ms}, text)
+    context.result(
+        {"serial": info.serial, "name": name, "offset_ms": offset_ms, "seed_compared": seed is not None}, text
+    )
 
 
 @click.command("credentials")
@@ -146,6 +152,12 @@ def wipe(context: Context, address: str, admin_key_file: str | None, serial: str
 def _present_pin(context: Context, session: Session, credential: CredentialInfo, pin_file: str | None) -> None:
     if credential.pin or pin_file is not None:
         session.verify_pin(context.secrets.pin(pin_file))
+
+
+def _seed(context: Context, file: str) -> Secret:
+    from provision.seeds.text import parse_seed_file
+
+    return parse_seed_file(context.secrets.read(file, "--seed-file"), allow_short_seed=True)
 
 
 def _line(credential: CredentialInfo) -> tuple[str, ...]:
