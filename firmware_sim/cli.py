@@ -326,17 +326,24 @@ def main() -> NoReturn:
 
 def _expected() -> tuple[type[Exception], ...]:
     """What the parts of the simulator raise on purpose. Looked at only once something was raised."""
-    from firmware_sim.clocks import ClockFileError
+    from firmware_sim.clocks import ClockError
     from firmware_sim.families.family import UnknownFamily
     from firmware_sim.links.port import PortError
     from firmware_sim.seams import OscillatorError
     from firmware_sim.statefile import StateFileError
 
-    return UnknownFamily, OscillatorError, PortError, ClockFileError, StateFileError
+    return UnknownFamily, OscillatorError, PortError, ClockError, StateFileError
 
 
 def _exit_code(error: Exception) -> int:
-    codes = {"UnknownFamily": 2, "OscillatorError": 2, "PortError": 3, "ClockFileError": 9, "StateFileError": 9}
+    codes = {
+        "UnknownFamily": 2,
+        "ClockError": 2,
+        "OscillatorError": 2,
+        "PortError": 3,
+        "ClockFileError": 9,
+        "StateFileError": 9,
+    }
     return codes[type(error).__name__]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from firmware_sim.clocks import ClockFileError, FileClock, ManualClock
+from firmware_sim.clocks import ClockError, ClockFileError, SteerableClock
 from firmware_sim.control.errors import ControlError
 from firmware_sim.control.truth import Truth, truth
 from firmware_sim.core.token import Token
@@ -16,7 +16,7 @@ from firmware_sim.links.framed import FramedLink
 from firmware_sim.links.port import Port, PortError
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import BatteryEvent
-from firmware_sim.seams import Clock, Flash, FlashError, OscillatorError, PowerLost
+from firmware_sim.seams import Flash, FlashError, OscillatorError, PowerLost
 
 
 class Rig:
@@ -26,7 +26,9 @@ class Rig:
     ControlError when the thing cannot be done, and returns only after its effect is durable. `connect` comes first.
     """
 
-    def __init__(self, token: Token, oscillator: QuartzOscillator, flash: Flash, supply: Supply, clock: Clock) -> None:
+    def __init__(
+        self, token: Token, oscillator: QuartzOscillator, flash: Flash, supply: Supply, clock: SteerableClock
+    ) -> None:
         self._token = token
         self._oscillator = oscillator
         self._flash = flash
@@ -116,14 +118,12 @@ class Rig:
 
     def advance(self, seconds: Decimal) -> float:
         """Move true time, for everybody who shares this clock: the new time, Unix seconds."""
-        if not isinstance(self._clock, FileClock | ManualClock):
-            raise ControlError(
-                "the real clock cannot be advanced; start the simulator with --clock file:PATH, or use `age`"
-            )
         try:
             self._clock.advance(float(seconds))
         except ClockFileError as error:
             raise ControlError(str(error), exit_code=9) from None
+        except ClockError as error:
+            raise ControlError(f"{error}, or use `age`") from None
         return self._clock.now()
 
     def age(self, seconds: Decimal) -> None:

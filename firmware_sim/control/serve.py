@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from firmware_sim.clocks import SystemClock
+from firmware_sim.clocks import SteerableClock, SystemClock
 from firmware_sim.control.errors import ControlError
 from firmware_sim.control.listener import ControlListener, control_directory, open_tcp, open_unix
 from firmware_sim.control.ops import perform
@@ -24,7 +24,7 @@ from firmware_sim.links.port import Port
 from firmware_sim.links.tcp import LOOPBACK, TcpPort
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
-from firmware_sim.seams import Clock, DeviceLink, Flash
+from firmware_sim.seams import DeviceLink, Flash
 from firmware_sim.statefile import StateFile
 from firmware_sim.temperature import TemperatureProfile
 from firmware_sim.tokenimage import TokenImage
@@ -66,7 +66,7 @@ class Fleet:
     """
 
     family: Family
-    clock: Clock
+    clock: SteerableClock
     quartz: Quartz = Quartz()
     count: int = 1
     serial: str | None = None
@@ -81,7 +81,7 @@ class Fleet:
 def serve(fleet: Fleet, announce: Callable[[dict[str, str]], None]) -> None:
     """Serve until SIGTERM or SIGINT. `announce` gets the line of each token, once all of them are served.
 
-    Raises ControlError, StateFileError, PortError, OscillatorError, ClockFileError; what was opened is closed again.
+    Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again.
     """
     _allow_files(fleet.count * _FILES_PER_TOKEN + _FILES_BESIDE)
     with contextlib.ExitStack() as stack:
