@@ -15,6 +15,7 @@ import struct
 import sys
 from typing import Any
 
+from reference_credential import check_value, hotp_value
 from reference_protocol import (
     APDU,
     APDU_REPLY,
@@ -30,11 +31,9 @@ from reference_protocol import (
     SecureChannel,
     aes_cbc,
     aes_cmac,
-    check_value,
     cobs_encode,
     command_apdu,
     encode_frame,
-    hotp_value,
     key_check_value,
     pad,
     put_key_data,

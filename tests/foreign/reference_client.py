@@ -15,8 +15,9 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import serial
+from reference_credential import HOTP, NEEDS_PIN, NEEDS_TOUCH, OWN_CLOCK, TOTP, US_PER_S, Credential, check_value
 from reference_protocol import (
     APDU,
     BUSY,
@@ -36,24 +37,18 @@ from reference_protocol import (
     Keys,
     Line,
     Session,
-    check_value,
     cobs_encode,
     command_apdu,
     encode_frame,
-    hotp_value,
     key_check_value,
     parse_tlvs,
     put_key_data,
     tlv,
 )
 
-HOTP, TOTP = 0x10, 0x20
-ALGORITHMS = {1: "sha1", 2: "sha256", 3: "sha512"}
-OWN_CLOCK, NEEDS_PIN, NEEDS_TOUCH = 1, 2, 4
 PIN_UNSET, PIN_SET, PIN_BLOCKED = 0, 1, 2
 PIN_ATTEMPTS = 8
 ROOM = 64
-US_PER_S = 1_000_000
 SLACK_S = 10
 
 
@@ -61,41 +56,6 @@ def agree(what: str, got: object, due: object) -> None:
     """Raise unless both are equal. The values are not shown: they may be secret."""
     if got != due:
         raise Disagreement(f"{what}: not what the page says")
-
-
-@dataclass(frozen=True)
-class Credential:
-    """What was put on the token, to foretell its answers."""
-
-    name: str
-    kind: int
-    algorithm: int
-    digits: int
-    secret: bytes
-    step_s: int = 30
-    t0_s: int = 0
-    flags: int | None = None  # None: no timing, the credential is YKOATH's
-    touch: bool = False  # YKOATH's way to demand one
-
-    def __repr__(self) -> str:
-        return f"Credential({self.name!r})"
-
-    @property
-    def timing(self) -> bytes:
-        return struct.pack(">HQB", self.step_s, self.t0_s, self.flags or 0)
-
-    @property
-    def put_data(self) -> bytes:
-        data = tlv(0x71, self.name.encode())
-        data += tlv(0x73, bytes([self.kind | self.algorithm, self.digits]) + self.secret)
-        data += b"" if self.flags is None else tlv(0x8A, self.timing)
-        return data + b"\x78\x02" if self.touch else data
-
-    def value(self, counter: int) -> int:
-        return hotp_value(self.secret, counter, ALGORITHMS[self.algorithm])
-
-    def own_clock_step(self, device_us: int) -> int:
-        return (device_us // US_PER_S - self.t0_s) // self.step_s
 
 
 def random_pin() -> bytes:
@@ -108,7 +68,7 @@ def wrong_pin(pin: bytes) -> bytes:
 
 
 class Life:
-    """The steps, in the order in which `live` runs them. Each step leaves what the next one needs."""
+    """The steps, in the order of `steps`. Each leaves what the next one needs."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -189,7 +149,7 @@ class Life:
         info = self.info()
         agree("tags of INFO", sorted(info), list(range(0xC1, 0xC9)))
         agree("serial", 1 <= len(info[0xC1].decode("ascii")) <= 32, True)
-        agree("PIN unset", info[0xC5], bytes([PIN_UNSET, PIN_ATTEMPTS]))
+        agree("PIN unset", info[0xC5], bytes([PIN_UNSET, 0]))
         agree("room", info[0xC6], struct.pack(">HH", 0, ROOM))
         agree("factory keys", info[0xC7], b"\xff")
 
@@ -204,7 +164,8 @@ class Life:
             self.refused(0x6982, header, tlv(0x71, b"x"))
         self.refused(0x6985, "00030000")
         self.refused(0x6D00, "00EE0000")
-        self.refused(0x6E00, "B0A10000")
+        self.refused(0x6E00, "A0A10000")
+        self.refused(0x6884, "10A10000")
 
     def wrong_cryptogram(self) -> None:
         """a wrong host cryptogram: 6300 and no session"""
@@ -229,9 +190,8 @@ class Life:
         """SET TIME and GET TIME, plain and secured (level 33)"""
         now_s = int(time.time())
         self.secured("84550000", struct.pack(">Q", now_s))
-        for send in (self.plain, self.secured):
-            header = "00540000" if send == self.plain else "84540000"
-            ahead_us = int.from_bytes(send(header), "big") - now_s * US_PER_S
+        for told in (self.plain("00540000"), self.secured("84540000")):
+            ahead_us = int.from_bytes(told, "big") - now_s * US_PER_S
             agree("the clock", 0 <= ahead_us < SLACK_S * US_PER_S, True)
         agree("battery", self.info()[0xC8] in (b"\x00", b"\x01"), True)
         self.refused(0x6A80, "84550000", struct.pack(">Q", 1 << 40), secured=True)
@@ -243,7 +203,7 @@ class Life:
         agree("label", self.info()[0xC4], label)
 
     def put(self) -> None:
-        """PUT five credentials, one with an extended Lc; SELECT, LIST and GET CREDENTIAL tell of them"""
+        """PUT five credentials, one with an extended Lc; LIST and GET CREDENTIAL tell of them"""
         self.oath(0x33)
         self.secured("84010000", self.desk.put_data)
         self.secured("84010000", self.vpn.put_data, None)
@@ -251,41 +211,35 @@ class Life:
         self.secured("84010000", self.gate.put_data)
         self.secured("84010000", self.safe.put_data)
         self.refused(0x6A80, "84010000", self.desk.put_data[:-1], secured=True)
-        listed = [
-            tlv(0x72, bytes([c.kind | c.algorithm]) + c.name.encode())
-            for c in (self.desk, self.vpn, self.door, self.gate, self.safe)
-        ]
-        agree("LIST", self.plain("00A10000"), b"".join(listed))
-        agree("LIST in pieces of 16", self.plain("00A10000", le=16), b"".join(listed))
-        agree("LIST secured, extended Le", self.secured("84A10000", le=65536), b"".join(listed))
-        agree(
-            "GET CREDENTIAL",
-            dict(parse_tlvs(self.plain("00B50000", tlv(0x71, self.desk.name.encode())))),
-            {0x71: self.desk.name.encode(), 0x73: b"\x21\x06", 0x8A: self.desk.timing},
-        )
+        listed = b"".join(c.listed for c in (self.desk, self.vpn, self.door, self.gate, self.safe))
+        agree("LIST", self.plain("00A10000"), listed)
+        agree("LIST in pieces of 16", self.plain("00A10000", le=16), listed)
+        agree("LIST secured, extended Le", self.secured("84A10000", le=65536), listed)
+        for c in (self.desk, self.vpn, self.gate):
+            record = {0x71: c.name.encode(), 0x73: bytes([c.kind | c.algorithm, c.digits]), 0x8A: c.timing}
+            agree("GET CREDENTIAL", dict(parse_tlvs(self.plain("00B50000", c.named))), record)
         self.refused(0x6984, "00B50000", tlv(0x71, b"nobody"))
 
     def proof(self) -> None:
         """CHECK VALUE: the token holds the secret that was sent"""
         nonce = secrets.token_bytes(8)
-        reply = self.secured("84D10000", tlv(0x71, self.desk.name.encode()) + tlv(0x8C, nonce))
+        reply = self.secured("84D10000", self.desk.named + tlv(0x8C, nonce))
         if not hmac.compare_digest(reply, tlv(0x8C, check_value(self.desk.secret, nonce))):
             raise Disagreement("CHECK VALUE: another secret")
 
     def set_pin(self) -> None:
         """SET PIN, CALCULATE refused without it, a wrong PIN charged, the right one verifies, CHANGE PIN"""
-        desk = tlv(0x71, self.desk.name.encode())
         self.refused(0x6985, "84B20000", tlv(0x80, self.pin), secured=True)
         self.refused(0x6A80, "84B40000", tlv(0x80, b"12345"), secured=True)
         self.secured("84B40000", tlv(0x80, self.pin))
         self.refused(0x6985, "84B40000", tlv(0x80, self.pin), secured=True)
-        self.refused(0x6982, "00A20001", desk)
+        self.refused(0x6982, "00A20001", self.desk.named)
         self.refused(0x63C7, "84B20000", tlv(0x80, wrong_pin(self.pin)), secured=True)
         agree("SELECT tells the attempts", dict(parse_tlvs(self.card.select(OATH)))[0x82], b"\x07")
         self.oath(0x33)
         self.secured("84B20000", tlv(0x80, self.pin))
         agree("attempts given back", dict(parse_tlvs(self.card.select(OATH)))[0x82], bytes([PIN_ATTEMPTS]))
-        self.refused(0x6982, "00A20001", desk)
+        self.refused(0x6982, "00A20001", self.desk.named)
         self.oath(0x33)
         new = random_pin() + b"7"
         self.secured("84B30000", tlv(0x80, self.pin) + tlv(0x81, new))
@@ -293,66 +247,49 @@ class Life:
 
     def calculate_own_clock(self) -> None:
         """CALCULATE by the token's clock: the code, the time it was made for, and no challenge taken"""
-        name = tlv(0x71, self.desk.name.encode())
-        reply = parse_tlvs(self.plain("00A20001", name))
-        agree("tags of CALCULATE", [tag for tag, _ in reply], [0x76, 0x8B])
-        device_us = int.from_bytes(reply[1][1], "big")
-        agree("device time", abs(device_us / US_PER_S - time.time()) < SLACK_S * 6, True)
-        value = self.desk.value(self.desk.own_clock_step(device_us))
-        agree("code", reply[0][1], struct.pack(">BI", 6, value))
+        name = self.desk.named
+        reply = self.plain("00A20001", name)
+        device_us = int.from_bytes(dict(parse_tlvs(reply))[0x8B], "big")
+        agree("device time", abs(device_us / US_PER_S - time.time()) < SLACK_S, True)
+        code = self.desk.truncated(self.desk.step_at(device_us))
+        agree("code", reply, code + tlv(0x8B, struct.pack(">Q", device_us)))
         self.plain("00A20001", name + tlv(0x74, b""))
         self.refused(0x6985, "00A20001", name + tlv(0x74, struct.pack(">Q", 1)))
         self.refused(0x6985, "00A20000", name)
 
     def calculate_with_challenge(self) -> None:
         """CALCULATE by the host's step, truncated and whole; CALCULATE ALL"""
-        challenge = tlv(0x74, struct.pack(">Q", 28_888_888))
-        vpn = tlv(0x71, self.vpn.name.encode())
-        value = struct.pack(">BI", 8, self.vpn.value(28_888_888))
-        agree("code", self.plain("00A20001", vpn + challenge), tlv(0x76, value))
-        whole = hmac.digest(self.vpn.secret, struct.pack(">Q", 28_888_888), "sha256")
-        agree("whole HMAC", self.plain("00A20000", vpn + challenge), tlv(0x75, b"\x08" + whole))
-        self.refused(0x6985, "00A20001", vpn)
-        agree(
-            "CALCULATE ALL",
-            parse_tlvs(self.plain("00A40001", challenge)),
-            [
-                (0x71, self.desk.name.encode()),
-                (0x77, b"\x06"),
-                (0x71, self.vpn.name.encode()),
-                (0x76, value),
-                (0x71, self.door.name.encode()),
-                (0x77, b"\x07"),
-                (0x71, self.gate.name.encode()),
-                (0x7C, b"\x06"),
-                (0x71, self.safe.name.encode()),
-                (0x77, b"\x06"),
-            ],
-        )
+        step = 28_888_888
+        challenge = tlv(0x74, struct.pack(">Q", step))
+        agree("code", self.plain("00A20001", self.vpn.named + challenge), self.vpn.truncated(step))
+        agree("whole HMAC", self.plain("00A20000", self.vpn.named + challenge), self.vpn.whole(step))
+        self.refused(0x6985, "00A20001", self.vpn.named)
+        everything = [
+            self.desk.without_code(0x77),
+            self.vpn.named + self.vpn.truncated(step),
+            self.door.without_code(0x77),
+            self.gate.without_code(0x7C),
+            self.safe.without_code(0x77),
+        ]
+        agree("CALCULATE ALL", self.plain("00A40001", challenge), b"".join(everything))
 
     def calculate_hotp(self) -> None:
         """CALCULATE of HOTP: the counter moves once a command, not once a repeat"""
-        door = tlv(0x71, self.door.name.encode())
-        frame = self.session.next_frame(command_apdu(bytes.fromhex("00A20001"), door, 256))
-        due = tlv(0x76, struct.pack(">BI", 7, self.door.value(7))) + b"\x90\x00"
+        frame = self.session.next_frame(command_apdu(bytes.fromhex("00A20001"), self.door.named, 256))
         for _ in range(3):
-            agree("code of counter 7", self.session.repeat(frame), due)
-        agree("code of counter 8", self.plain("00A20001", door), tlv(0x76, struct.pack(">BI", 7, self.door.value(8))))
-        agree("counter", dict(parse_tlvs(self.plain("00B50000", door)))[0x7A], struct.pack(">I", 9))
+            agree("code of counter 7", self.session.repeat(frame), self.door.truncated(7) + b"\x90\x00")
+        agree("code of counter 8", self.plain("00A20001", self.door.named), self.door.truncated(8))
+        agree("counter", dict(parse_tlvs(self.plain("00B50000", self.door.named)))[0x7A], struct.pack(">I", 9))
 
     def touch(self) -> None:
         """a touch is awaited: PENDING, BUSY to others, and HELLO abandons the wait"""
-        wait = self.session.next_frame(command_apdu(bytes.fromhex("00A20001"), tlv(0x71, self.safe.name.encode()), 256))
+        wait = self.session.next_frame(command_apdu(bytes.fromhex("00A20001"), self.safe.named, 256))
         for _ in range(2):
             pending = self.session.answer_to(encode_frame(wait), PENDING)
             agree("PENDING", (pending.sequence, pending.payload[0]), (wait.sequence, 1))
             agree("seconds left", 0 < int.from_bytes(pending.payload[1:], "big") <= 15, True)
-        self.error(
-            "BUSY",
-            encode_frame(self.session.next_frame(wait.payload[:-1])),
-            BUSY,
-            (self.session.sequence, self.session.number),
-        )
+        other = self.session.next_frame(wait.payload[:-1])
+        self.error("BUSY", encode_frame(other), BUSY, (other.sequence, other.session))
         self.session.hello()
         self.refused(0x6D00, "00A10000")
 
@@ -360,13 +297,11 @@ class Life:
         """RENAME (the HOTP counter comes along), DELETE, RESET"""
         self.oath(0x13)
         renamed = tlv(0x71, b"back door")
-        self.secured("84050000", tlv(0x71, self.door.name.encode()) + renamed)
-        self.refused(0x6984, "00A20001", tlv(0x71, self.door.name.encode()))
-        self.refused(0x6985, "84050000", renamed + tlv(0x71, self.vpn.name.encode()), secured=True)
+        self.secured("84050000", self.door.named + renamed)
+        self.refused(0x6984, "00A20001", self.door.named)
+        self.refused(0x6985, "84050000", renamed + self.vpn.named, secured=True)
         self.refused(0x6984, "84050000", tlv(0x71, b"nobody") + tlv(0x71, b"somebody"), secured=True)
-        agree(
-            "code of counter 9", self.plain("00A20001", renamed), tlv(0x76, struct.pack(">BI", 7, self.door.value(9)))
-        )
+        agree("code of counter 9", self.plain("00A20001", renamed), self.door.truncated(9))
         self.secured("84020000", renamed)
         self.refused(0x6984, "84020000", renamed, secured=True)
         self.secured("8404DEAD")
@@ -398,14 +333,12 @@ class Life:
         """FACTORY RESET: no PIN, no label, no credential, the published keys"""
         self.management(0x13)
         self.secured("845EDEAD")
+        self.refused(0x6985, "84540000")
         self.keys = Keys.factory()
         self.management(0x33)
         info = self.info()
-        agree(
-            "INFO",
-            [info[tag] for tag in (0xC4, 0xC5, 0xC6, 0xC7)],
-            [b"", bytes([PIN_UNSET, PIN_ATTEMPTS]), struct.pack(">HH", 0, ROOM), b"\xff"],
-        )
+        due = [b"", bytes([PIN_UNSET, 0]), struct.pack(">HH", 0, ROOM), b"\xff"]
+        agree("INFO", [info[tag] for tag in (0xC4, 0xC5, 0xC6, 0xC7)], due)
 
     def steps(self) -> list[Callable[[], None]]:
         return [
@@ -434,13 +367,18 @@ class Life:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", required=True, help="the serial port of a new or factory-reset token")
-    steps = Life(Session(Line(parser.parse_args().port))).steps()
+    try:
+        line = Line(parser.parse_args().port)
+    except serial.SerialException as error:
+        print(error, file=sys.stderr)
+        return 1
+    steps = Life(Session(line)).steps()
     for number, step in enumerate(steps, 1):
         what = f"{number:2} of {len(steps)}  {step.__doc__}"
         try:
             step()
-        except Disagreement as disagreement:
-            print(f"FAILED {what}\n       {disagreement}", file=sys.stderr)
+        except (Disagreement, serial.SerialException) as failure:
+            print(f"FAILED {what}\n       {failure}", file=sys.stderr)
             return 1
         print(f"ok     {what}", flush=True)
     return 0

@@ -4,7 +4,8 @@ It imports nothing of this project, so whatever the two halves of the project sh
 SCP03) is judged here by code that shares nothing with them. Only the standard library, pyserial and cryptography.
 
 The layers, from the wire up: `Line` (frames), `Session` (HELLO, sequence numbers, repeats), `Card` (APDUs, 61xx),
-`SecureChannel` (SCP03). Section numbers are those of the page. reference_client.py is the program on top.
+`SecureChannel` (SCP03). Section numbers are those of the page. On top stand reference_credential.py, which foretells
+the answers, and reference_client.py, the program.
 """
 
 from __future__ import annotations
@@ -397,17 +398,3 @@ def put_key_data(version: int, new: Keys, current_dek: bytes) -> bytes:
 
 def key_check_value(key: bytes) -> bytes:
     return aes_block(key, b"\x01" * 16)[:3]
-
-
-# --- section 6: codes -------------------------------------------------------------------------------------------------
-
-
-def hotp_value(secret: bytes, counter: int, algorithm: str) -> int:
-    """RFC 4226's Snum, the 31-bit value before the modulo."""
-    mac = hmac.digest(secret, struct.pack(">Q", counter), algorithm)
-    return int.from_bytes(mac[mac[-1] & 15 :][:4], "big") & 0x7FFFFFFF
-
-
-def check_value(secret: bytes, nonce: bytes) -> bytes:
-    """CHECK VALUE of a secret as the token keeps it: padded with zeros to 14 bytes."""
-    return hmac.digest(secret.ljust(14, b"\0"), b"check" + nonce, "sha256")[:8]

@@ -25,19 +25,28 @@ HOST = {
     "cli": {"station", "families", "seeds", "servers", "links", "wire", "errors", "model", "clock", "otp"},
     "__main__": {"cli"},
 }
+_OSCILLATOR = {"oscillator", "oscillator_state", "temperature", "exact"}  # one thing in four modules
 DEVICE = {
     "seams": set(),
-    "clocks": {"seams"},
+    "files": set(),
+    "clocks": {"seams", "files"},
     "flash": {"seams"},
     "journal": {"seams", "flash"},
-    "statefile": {"seams", "flash", "oscillator"},
-    "oscillator": {"seams"},
-    "core": {"seams", "flash", "journal", "oscillator"},
+    "exact": {"seams"},
+    "temperature": {"seams", "exact"},
+    "oscillator_state": {"seams", "exact", "temperature"},
+    "oscillator": {"seams"} | _OSCILLATOR,
+    "fileflash": {"seams", "flash"},
+    "tokenimage": {"seams", "flash", "oscillator_state"},
+    "statefile": {"seams", "flash", "files", "fileflash", "tokenimage"} | _OSCILLATOR,
+    "core": {"seams", "flash", "journal"} | _OSCILLATOR,
     "families": {"core", "seams"},
     "links": {"families", "core", "seams"},
-    "control": {"links", "families", "core", "statefile", "flash", "journal", "oscillator", "clocks", "seams"},
-    "cli": {"control", "links", "families", "core", "statefile", "flash", "oscillator", "clocks", "seams"},
-    "testing": {"links", "families", "core", "flash", "journal", "oscillator", "clocks", "seams"},
+    "control": {"links", "families", "core", "statefile", "tokenimage", "flash", "journal", "clocks", "seams"}
+    | _OSCILLATOR,
+    "cli": {"control", "links", "families", "core", "statefile", "tokenimage", "flash", "clocks", "seams"}
+    | _OSCILLATOR,
+    "testing": {"links", "families", "core", "flash", "journal", "clocks", "seams"} | _OSCILLATOR,
     "__main__": {"cli"},
 }
 PACKAGES = {"provision": HOST, "firmware_sim": DEVICE}
