@@ -32,6 +32,7 @@ from firmware_sim.oscillator_state import (
     checked_whole_second,
     true_us,
 )
+from firmware_sim.seams import Battery as BatterySeen
 from firmware_sim.seams import OscillatorError
 from firmware_sim.temperature import TemperatureProfile
 
@@ -102,6 +103,12 @@ class QuartzOscillator:
         state = self._anchored(now)
         device_us = checked_whole_second(device_s) * SECOND - _jitter_at(state)
         self.state = replace(state, device_us=device_us, time_lost=False)
+
+    def battery_status(self, now: float) -> BatterySeen:
+        state = self._state
+        if state.time_lost or state.device_us is None:
+            return BatterySeen.STOPPED
+        return BatterySeen.LOW if state.battery is Battery.LOW else BatterySeen.GOOD
 
     def change(
         self,
@@ -200,6 +207,9 @@ class PerfectOscillator:
 
     def set_device_time(self, now: float, device_s: int) -> None:
         self._offset_us = device_s * SECOND - true_us(now)
+
+    def battery_status(self, now: float) -> BatterySeen:
+        return BatterySeen.GOOD
 
 
 def _aged_rate(state: OscillatorState) -> Fraction:

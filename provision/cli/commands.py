@@ -9,9 +9,12 @@ TOP = {
     "list": ("provision.cli.listing:list_command", "show the tokens that are plugged in"),
     "info": ("provision.cli.listing:info_command", "show what a token says of itself"),
     "token": ("provision.cli.main:token", "set up, use and retire a token"),
+    "ledger": ("provision.cli.main:ledger", "see which token was programmed for whom, and go on"),
+    "server": ("provision.cli.main:server", "make, ask and mend an authentication server"),
 }
 
 TOKEN = {
+    "program": ("provision.cli.program_command:program", "make a token a working second factor"),
     "set-pin": ("provision.cli.token_pin:set_pin", "give a token its first PIN"),
     "change-pin": ("provision.cli.token_pin:change_pin", "replace the PIN by a new one"),
     "unblock": ("provision.cli.token_pin:unblock", "give a blocked token its PIN attempts back"),
@@ -23,4 +26,25 @@ TOKEN = {
     "rename": ("provision.cli.token_credentials:rename", "rename a token, or a credential on it"),
     "delete": ("provision.cli.token_credentials:delete", "delete a credential from a token"),
     "wipe": ("provision.cli.token_credentials:wipe", "reset a token to its factory state"),
+    "retire": ("provision.cli.retire_command:retire", "take a token back: close the server's side and its own"),
+}
+
+LEDGER = {
+    "init": ("provision.cli.ledger_commands:init", "make a ledger and the key that seeds are sealed to"),
+    "list": ("provision.cli.ledger_commands:list_command", "list the tokens on record"),
+    "show": ("provision.cli.ledger_commands:show", "show a token's record, step by step"),
+    "resume": ("provision.cli.program_command:resume", "go on with the job of the token that is plugged in"),
+    "export": ("provision.cli.ledger_commands:export", "write the records out as JSON or CSV, without secrets"),
+}
+
+SERVER = {
+    "init": ("provision.cli.server_commands:init", "make an embedded server"),
+    "register": ("provision.cli.server_commands:register", "register a device, its seed given out as otpauth URI"),
+    "check": ("provision.cli.server_commands:check", "check a code as a login would"),
+    "list": ("provision.cli.server_commands:list_command", "list the devices and their drift"),
+    "rename": ("provision.cli.server_commands:rename", "give a device another name"),
+    "resync": ("provision.cli.server_commands:resync", "learn a token's drift from two consecutive codes"),
+    "disable": ("provision.cli.server_commands:disable", "refuse a device's codes"),
+    "enable": ("provision.cli.server_commands:enable", "accept them again"),
+    "delete": ("provision.cli.server_commands:delete", "forget a device and its seed"),
 }

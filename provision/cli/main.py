@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 
-from provision.cli.commands import TOKEN, TOP
+from provision.cli.commands import LEDGER, SERVER, TOKEN, TOP
 from provision.cli.lazy import LazyGroup
 from provision.cli.output import print_error, print_json
 from provision.errors import ProvisionError
@@ -28,6 +28,8 @@ provision = LazyGroup(
     'eval "$(_PROVISION_COMPLETE=bash_source provision)" (or zsh_source, fish_source).',
 )
 token = LazyGroup("token", TOKEN, "Set up, use and retire one token.")
+ledger = LazyGroup("ledger", LEDGER, "The record of which token was programmed for whom, and how far it came.")
+server = LazyGroup("server", SERVER, "An authentication server: make one, register, check codes, mend drift.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,8 +45,8 @@ Observer = Callable[[State, Phase, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What opens doors. `admin_key`: the organisation's master. The others are asked for when they are needed:
-    `pin` at most once a run, `passphrase` (of the ledger's key) only to go on with a job whose seed is sealed."""
+    """What opens doors. `admin_key`: the organisation's master. The others are asked for if they are needed, before
+    anything is changed: the token's `pin`, and the `passphrase` of the ledger's key to go on with a sealed seed."""
 
     admin_key: Secret | None
     pin: Callable[[], Secret]
@@ -83,7 +83,7 @@ def program(
     info = session.info()
     with token_lock(ledger.locks, info.serial):
         entry = ledger.of_token(info.serial)
-        proof = CodeProof(session, info, job, watch, access.pin)
+        proof = CodeProof(session, info, job, watch)
         token = TokenSteps(session, info, job, access.admin_key, proof, watch)
         if entry is not None:
             _require_same(job, entry)
@@ -91,7 +91,9 @@ def program(
                 _require_same_seed(job, entry, token)
                 return Outcome(entry, True, watch.machine_s)
         run = _Run(job, info, ledger, token, ServerSteps(server, job, info.serial), proof, randbytes, observer, entry)
-        run.prepare(lambda: watch.leave_out(access.passphrase))
+        run.prepare(
+            ask_passphrase=lambda: watch.leave_out(access.passphrase), ask_pin=lambda: watch.leave_out(access.pin)
+        )
         run.to_the_end()
         return Outcome(run.entry, False, watch.machine_s)
 
@@ -146,8 +148,8 @@ class _Run:
         assert self._entry is not None, "PLANNED comes first"
         return self._entry
 
-    def prepare(self, ask_passphrase: Callable[[], Secret]) -> None:
-        """Ask everything that can be asked before anything is changed."""
+    def prepare(self, *, ask_passphrase: Callable[[], Secret], ask_pin: Callable[[], Secret]) -> None:
+        """Ask everything that can be asked, machine or person, before anything is changed."""
         if not self._token_is_needed:
             return
         if self._job.pin:
@@ -163,6 +165,8 @@ class _Run:
                     hint="give the same seed again, or `provision ledger resume`",
                 )
         self._token.authenticate()
+        if self._job.pin:
+            self._proof.pin = ask_pin()
 
     def to_the_end(self) -> None:
         steps = steps_for(self._info)

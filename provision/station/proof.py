@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provision.errors import OutOfWindow, Quarantined, TokenError
@@ -28,17 +27,16 @@ class TokenCode:
 
 
 class CodeProof:
-    """The codes of one credential on one token. The PIN is asked for and presented at most once."""
+    """The codes of one credential on one token. The PIN, where the job has one, is presented once, when it is first
+    needed; `pin` is given before that."""
 
-    def __init__(
-        self, session: Session, info: TokenInfo, job: Job, watch: Stopwatch, ask_pin: Callable[[], Secret]
-    ) -> None:
+    def __init__(self, session: Session, info: TokenInfo, job: Job, watch: Stopwatch) -> None:
         self._session = session
         self._info = info
         self._job = job
         self._watch = watch
-        self._ask_pin = ask_pin
-        self._pin_presented = False
+        self._pin_is_due = job.pin
+        self.pin: Secret | None = None
         self._proven: TokenCode | None = None
 
     def prove(self, secret: Secret, *, least_step: int = 0) -> TokenCode:
@@ -78,9 +76,10 @@ class CodeProof:
 
     def _calculate(self, least_step: int) -> TokenCode:
         """The token's code, of `least_step` or later."""
-        if self._job.pin and not self._pin_presented:
-            self._session.verify_pin(self._watch.leave_out(self._ask_pin))
-            self._pin_presented = True
+        if self._pin_is_due:
+            assert self.pin is not None, "whoever wants codes of a credential with PIN brings it"
+            self._session.verify_pin(self.pin)
+            self._pin_is_due = False
         for _ in range(_TRIES):
             code = self._host_timed() if self._info.clock_kind is ClockKind.NONE else self._self_timed()
             if code.step >= least_step:

@@ -65,11 +65,15 @@ def retire(
                 f"token {info.serial} has a credential {entry.job.credential!r} that is not on record as written here",
                 hint="it may be someone else's: find out, or add --wipe to erase the whole token",
             )
+        is_due = _is_due(session, info, entry, wipe)
+        if is_due:
+            _authenticate(session, info, admin_key)  # a wrong key is found out before anything is closed
         if entry.state is not State.RETIRING:
             entry = ledger.advance(entry, State.RETIRING, "taken back")
         observer(RetireStep.RETIRING, f"token {info.serial} of {entry.job.user} is being taken back")
         observer(RetireStep.SERVER_CLOSED, _close_server(server, entry))
-        observer(RetireStep.TOKEN_CLOSED, _close_token(session, info, entry, admin_key, wipe))
+        closed = _close_token(session, entry, wipe) if is_due else "nothing of it is on the token"
+        observer(RetireStep.TOKEN_CLOSED, closed)
         entry = ledger.finish(entry, State.RETIRED, "wiped" if wipe else "credential deleted")
         observer(RetireStep.RETIRED, "both sides closed")
         return entry
@@ -121,16 +125,17 @@ def _close_server(server: ServerBackend, entry: Entry) -> str:
     return f"device {devices[0].name!r} deleted at the server" if devices else "the server has no such device"
 
 
-def _close_token(session: Session, info: TokenInfo, entry: Entry, admin_key: Secret | None, wipe: bool) -> str:
+def _is_due(session: Session, info: TokenInfo, entry: Entry, wipe: bool) -> bool:
+    """Whether there is anything left to do on the token."""
     if wipe:
-        if info.factory_keys and info.credentials_used == 0 and info.pin_state is PinState.UNSET:
-            return "the token is as new already"
-        _authenticate(session, info, admin_key)
+        return not info.factory_keys or info.credentials_used > 0 or info.pin_state is not PinState.UNSET
+    return _is_on_token(session, entry)
+
+
+def _close_token(session: Session, entry: Entry, wipe: bool) -> str:
+    if wipe:
         session.factory_reset()
         return "token reset to factory state"
-    if not _is_on_token(session, entry):
-        return "the token has no such credential"
-    _authenticate(session, info, admin_key)
     session.delete(entry.job.credential)
     return f"credential {entry.job.credential!r} deleted on the token"
 
