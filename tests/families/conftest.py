@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
-from typing import Protocol
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import pytest
 
@@ -12,11 +18,12 @@ from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
 from firmware_sim.links.framed import FramedLink as DeviceFramedLink
 from firmware_sim.seams import Battery
-from provision.clock import Clock, ManualClock
+from provision.cli.main import main
+from provision.clock import Clock, FileClock, ManualClock
 from provision.families.driver import Session
 from provision.families.reference import DRIVER
 from provision.links.inprocess import open_device
-from provision.links.link import Link, LinkOptions
+from provision.links.link import LINKS, Link, LinkOptions
 
 SERIAL = "HT-0001"
 START = 1_767_225_600.25  # 2026-01-01 00:00:00.25 UTC: between two edges
@@ -60,8 +67,8 @@ class SteppedOscillator:
 
 
 class InProcess:
-    def __init__(self) -> None:
-        self.clock = ManualClock(START)
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.random = random.Random(20260101)
         self.oscillator = SteppedOscillator()
         kind = family("reference")
@@ -106,4 +113,58 @@ class InProcess:
 
 @pytest.fixture(params=[InProcess])
 def target(request: pytest.FixtureRequest) -> Target:
-    return request.param()
+    return request.param(ManualClock(START))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. `json`: the one object on its standard output, with --json."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """`provision`, run in this process, where the address test: is an in-process token on a file clock."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.clock = folder / "clock"
+        self.clock.write_text(f"{START}\n")
+        self.target = InProcess(FileClock(self.clock))
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+        def open_address(rest: str, options: LinkOptions) -> Link:
+            return open_device(self.target.device, options, f"test:{rest}")
+
+        monkeypatch.setitem(sys.modules, "wire_of_the_test", SimpleNamespace(open_address=open_address))
+        monkeypatch.setitem(LINKS, "test", "wire_of_the_test:open_address")
+        monkeypatch.delenv("HWTOKEN_TOKEN", raising=False)
+        # A developer's terminal must not be asked.
+        for module in ("context", "secrets_input"):
+            monkeypatch.setattr(f"provision.cli.{module}.has_terminal", lambda: False)
+
+    def file(self, name: str, content: str, mode: int = 0o600) -> str:
+        path = self.folder / name
+        path.write_text(content)
+        path.chmod(mode)
+        return str(path)
+
+    def __call__(self, *arguments: str, stdin: str = "", token: bool = True) -> Ended:
+        where = ("--token", "test:x", "--clock", f"file:{self.clock}") if token else ()
+        self._monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        self._capsys.readouterr()
+        code = main([*arguments, *where])
+        captured = self._capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capsys)
