@@ -16,14 +16,18 @@ from provision.wire.oath import Flag, HashKind, Ins, OathKind, Timing
 SEED = b"1234567890" * 7
 SECRETS = {HashKind.SHA1: SEED[:20], HashKind.SHA256: SEED[:32], HashKind.SHA512: SEED[:64]}
 
-HOTP_CODES = "755224 287082 359152 969429 338314 254676 287922 162583 399871 520489".split()
-HOTP_DIGESTS = """
-    cc93cf18508d94934c64b65d8ba7667fb7cde4b0 75a48a19d4cbe100644e8ac1397eea747a2d33ab
-    0bacb7fa082fef30782211938bc1c5e70416ff44 66c28227d03a2d5529262ff016a1e6ef76557ece
-    a904c900a64b35909874b33e61c5938a8e15ed1c a37e783d7b7233c083d4f62926c7a25f238d0316
-    bc9cd28561042c83f219324d3c607256c03272ae a4fb960c0bc06e1eabb804e5b397cdc4b45596fa
-    1b3c89f65e6c9e883012052823443f048b4332db 1637409809a679dc698207310c8c7fc07290d9e5
-""".split()
+HOTP = {
+    "755224": "cc93cf18508d94934c64b65d8ba7667fb7cde4b0",
+    "287082": "75a48a19d4cbe100644e8ac1397eea747a2d33ab",
+    "359152": "0bacb7fa082fef30782211938bc1c5e70416ff44",
+    "969429": "66c28227d03a2d5529262ff016a1e6ef76557ece",
+    "338314": "a904c900a64b35909874b33e61c5938a8e15ed1c",
+    "254676": "a37e783d7b7233c083d4f62926c7a25f238d0316",
+    "287922": "bc9cd28561042c83f219324d3c607256c03272ae",
+    "162583": "a4fb960c0bc06e1eabb804e5b397cdc4b45596fa",
+    "399871": "1b3c89f65e6c9e883012052823443f048b4332db",
+    "520489": "1637409809a679dc698207310c8c7fc07290d9e5",
+}
 TOTP_CODES = {
     59: ("94287082", "46119246", "90693936"),
     1111111109: ("07081804", "68084774", "25091201"),
@@ -63,13 +67,13 @@ def code(host: Host, step: int | None) -> str:
 
 def test_rfc_4226_appendix_d(host: Host) -> None:
     put(host, kind=OathKind.HOTP, digest=HashKind.SHA1, digits=6)
-    assert [code(host, None) for _ in HOTP_CODES] == HOTP_CODES
+    assert [code(host, None) for _ in HOTP] == list(HOTP)
 
 
 def test_rfc_4226_appendix_d_whole_hmacs(host: Host) -> None:
     put(host, kind=OathKind.HOTP, digest=HashKind.SHA1, digits=6)
-    replies = [host.send(Ins.CALCULATE, 0, 0, oath.Calculate("rfc").encode()).data for _ in HOTP_DIGESTS]
-    assert [reply[3:].hex() for reply in replies] == HOTP_DIGESTS
+    replies = [host.send(Ins.CALCULATE, 0, 0, oath.Calculate("rfc").encode()).data for _ in HOTP]
+    assert [reply[3:].hex() for reply in replies] == list(HOTP.values())
     assert {reply[:3].hex() for reply in replies} == {"751506"}
 
 
