@@ -33,6 +33,10 @@ class FileFlash:
     def page_count(self) -> int:
         return self.memory.page_count
 
+    @property
+    def wear(self) -> dict[int, int]:
+        return self.memory.wear
+
     def read(self, address: int, length: int) -> bytes:
         return self.memory.read(address, length)
 
