@@ -1,25 +1,53 @@
 """Where the simulator's true time comes from: the system, a hand that moves it, or a file shared with others.
 
 Twin: provision/clock.py, which reads and moves the same file from the host's side. The two packages share only
-wire bytes by design, so the file's format (one decimal Unix time, replaced atomically) is the contract.
+wire bytes by design, so the file's format (one decimal Unix time, replaced atomically under the lock of PATH.lock) is
+the contract.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Protocol
+
+from firmware_sim.files import exclusive, replace
 
 
-class ClockFileError(Exception):
-    """The clock file is missing, holds something else than a Unix time, or would have to go back."""
+class ClockError(Exception):
+    """There is no such clock, or it cannot be moved like that."""
+
+
+class ClockFileError(ClockError):
+    """The clock file is missing, cannot be written, or holds something else than a Unix time."""
+
+
+class SteerableClock(Protocol):
+    """A seams.Clock that somebody may ask to move."""
+
+    def now(self) -> float: ...
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` (>= 0) of true time pass at once. Raises ClockError."""
+
+    def move_to(self, t: float) -> None:
+        """Let true time pass until `t`, Unix seconds; nothing happens if it has passed. Raises ClockError."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock, which nobody moves."""
 
     def now(self) -> float:
         return time.time()
+
+    def advance(self, seconds: float) -> None:
+        _refuse_to_move()
+
+    def move_to(self, t: float) -> None:
+        _refuse_to_move()
 
 
 class ManualClock:
@@ -32,13 +60,14 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        if seconds < 0:
-            raise ClockFileError("true time does not go backwards")
-        self._now += seconds
+        self._now += _forward(seconds)
+
+    def move_to(self, t: float) -> None:
+        self._now = max(self._now, _unix_time(t))
 
 
 class FileClock:
-    """One decimal Unix time in a file."""
+    """One decimal Unix time in a file. Raises ClockFileError when made if there is none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,8 +80,54 @@ class FileClock:
             raise ClockFileError(
                 f"the clock file {self.path} does not exist; create it with one Unix time in it"
             ) from None
+        except OSError as error:
+            raise ClockFileError(f"the clock file {self.path} cannot be read: {error.strerror}") from error
         except (InvalidOperation, UnicodeDecodeError):
             raise ClockFileError(f"the clock file {self.path} does not hold one decimal Unix time") from None
-        if not value.is_finite() or value < 0:
+        if not value.is_finite() or not 0 <= value <= _LATEST_S:
             raise ClockFileError(f"the clock file {self.path} holds {value}, which is not a Unix time")
         return float(value)
+
+    def advance(self, seconds: float) -> None:
+        self._move(lambda now: now + _forward(seconds))
+
+    def move_to(self, t: float) -> None:
+        self._move(lambda now: max(now, _unix_time(t)))
+
+    def _move(self, later: Callable[[float], float]) -> None:
+        """Read and replace under the lock, or two movers could take the clock back."""
+        try:
+            with exclusive(self.path):
+                # repr gives the shortest text that reads back as this very float, so waiting for t ends at t
+                replace(self.path, f"{Decimal(repr(_unix_time(later(self.now())))):f}\n")
+        except OSError as error:
+            raise ClockFileError(f"the clock file {self.path} cannot be moved: {error.strerror}") from error
+
+
+def parse_clock(text: str | None) -> SteerableClock:
+    """The clock that `--clock` names: None or "system", or "file:PATH". Raises ClockError."""
+    if text is None or text == "system":
+        return SystemClock()
+    scheme, _, path = text.partition(":")
+    if scheme != "file" or not path:
+        raise ClockError(f"unknown clock {text!r}; use system or file:PATH")
+    return FileClock(Path(path))
+
+
+_LATEST_S = 2**40  # as far as the token's own clock reaches
+
+
+def _refuse_to_move() -> None:
+    raise ClockError("the real clock cannot be moved; start with --clock file:PATH to have one that can")
+
+
+def _forward(seconds: float) -> float:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ClockError(f"true time does not go back, and {seconds} seconds is not forward")
+    return seconds
+
+
+def _unix_time(t: float) -> float:
+    if not 0 <= t <= _LATEST_S:
+        raise ClockError(f"{t} is not a Unix time that this clock can show")
+    return t

@@ -39,7 +39,7 @@ class TemperatureProfile:
     @classmethod
     def constant(cls, celsius: Number) -> TemperatureProfile:
         """One temperature. Raises OscillatorError outside -60..150 degrees C."""
-        return cls.cycle([(1, celsius)])
+        return cls.cycle([(86400, celsius)])
 
     @classmethod
     def cycle(cls, segments: Iterable[tuple[Number, Number]]) -> TemperatureProfile:

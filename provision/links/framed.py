@@ -228,10 +228,10 @@ class _Patience:
 
     def renew(self) -> bool:
         """Begin the next slice; False when none is left."""
-        if not self._slices_left:
-            return False
         now = self._clock.monotonic()
-        self.quiet_until = now + max(0.0, self._end - now) / self._slices_left
+        if not self._slices_left or now >= self._end:
+            return False
+        self.quiet_until = now + (self._end - now) / self._slices_left
         self._slices_left -= 1
         return True
 

@@ -74,7 +74,8 @@ class Acceptance:
 
 
 class ServerBackend(Protocol):
-    """One server. A context manager; methods raise ServerError and VerificationError, nothing else on purpose.
+    """One server. A context manager; methods raise ServerError and VerificationError, and InputError for a name,
+    parameters or a seed that no server could take; nothing else on purpose.
 
     register    idempotent by uuid and seed; AlreadyRegistered for the same uuid with another seed, the same serial or
                 seed under another uuid, or a name that the person already uses.
@@ -82,6 +83,7 @@ class ServerBackend(Protocol):
                 CodeReplayed, Throttled, or Rejected for an unknown or disabled one.
     resync      learns the drift from two consecutive codes; the clock is not set.
     set_drift   writes the remembered drift (0 after the token's own clock was set).
+    enable      undoes `disable`, and lets a device in again that too many wrong codes had locked.
     """
 
     @property

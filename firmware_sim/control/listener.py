@@ -1,0 +1,122 @@
+"""Sockets of the control channel, and the directory that keeps others away from them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from firmware_sim.control.address import HAS_UNIX, Address, TcpAddress, UnixAddress
+from firmware_sim.control.errors import ControlError
+from firmware_sim.control.session import ControlSession, Dispatch
+from firmware_sim.links.loop import Loop
+from firmware_sim.links.stream import Stream
+from firmware_sim.links.tcp import LOOPBACK, listen
+
+_SECRET_BYTES = 32
+
+
+@contextlib.contextmanager
+def control_directory() -> Iterator[Path]:
+    """A fresh directory of mode 0700, gone afterwards with all that is in it."""
+    path = Path(tempfile.mkdtemp(prefix="firmware-sim-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class ControlListener:
+    """Accepts any number of connections and carries out what they ask.
+
+    `secret` None: the socket itself keeps strangers away.
+    """
+
+    def __init__(
+        self, loop: Loop, listener: socket.socket, address: Address, secret: str | None, dispatch: Dispatch
+    ) -> None:
+        self.address = address
+        self._loop = loop
+        self._listener = listener
+        self._secret = secret
+        self._dispatch = dispatch
+        self._connections: dict[socket.socket, Stream] = {}
+        loop.add(listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        self._loop.remove(self._listener.fileno())
+        self._listener.close()
+        if isinstance(self.address, UnixAddress):
+            self.address.path.unlink(missing_ok=True)
+        for connection in list(self._connections):
+            self._drop(connection)
+
+    def _accept(self, _events: int) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            session = ControlSession(self._dispatch, self._secret)
+            self._connections[connection] = Stream(
+                self._loop,
+                connection.fileno(),
+                connection.recv,
+                connection.send,
+                session,
+                lambda: self._drop(connection),
+            )
+
+    def _drop(self, connection: socket.socket) -> None:
+        self._connections.pop(connection).close()
+        connection.close()
+
+
+def open_unix(loop: Loop, path: Path, dispatch: Dispatch) -> ControlListener:
+    """Listen at `path`, for this user alone. Raises ControlError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    _clear_away_dead_socket(path)
+    umask = os.umask(0o177)  # the socket must not be open to others even for a moment
+    try:
+        listener.bind(str(path))
+        listener.listen(8)
+    except OSError as error:  # an AF_UNIX path has room for about 100 bytes
+        listener.close()
+        raise ControlError(
+            f"no control socket at {path}: {error.strerror or error}; set TMPDIR to a short path, or use --control tcp",
+            exit_code=3,
+        ) from None
+    finally:
+        os.umask(umask)
+    listener.setblocking(False)
+    return ControlListener(loop, listener, UnixAddress(path), None, dispatch)
+
+
+def _clear_away_dead_socket(path: Path) -> None:
+    """Remove what a simulator that was killed left at `path`; whatever still answers, or is no socket, stays."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+def open_tcp(loop: Loop, secret_file: Path, randbytes: Callable[[int], bytes], dispatch: Dispatch) -> ControlListener:
+    """Listen on a free port of 127.0.0.1, behind a fresh secret that is written to `secret_file`. Raises PortError."""
+    listener = listen(LOOPBACK, 0)
+    secret = randbytes(_SECRET_BYTES).hex()
+    with open(secret_file, "x", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(secret + "\n")
+    address = TcpAddress(LOOPBACK, listener.getsockname()[1], secret_file)
+    return ControlListener(loop, listener, address, secret, dispatch)
+
+
+def default_kind() -> str:
+    """`unix` where there are Unix sockets, else `tcp`."""
+    return "unix" if HAS_UNIX else "tcp"

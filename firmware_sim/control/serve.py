@@ -1,0 +1,209 @@
+"""`firmware-sim run`: build the tokens, wire them up, say where they are, and serve until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.clocks import SteerableClock, SystemClock
+from firmware_sim.control.errors import ControlError
+from firmware_sim.control.listener import ControlListener, control_directory, open_tcp, open_unix
+from firmware_sim.control.ops import perform
+from firmware_sim.control.rig import Rig
+from firmware_sim.core.family import Family
+from firmware_sim.core.token import Token
+from firmware_sim.flash import MemoryFlash, Supply
+from firmware_sim.links.loop import Loop, stopped_by_signals
+from firmware_sim.links.port import Port
+from firmware_sim.links.tcp import LOOPBACK, TcpPort
+from firmware_sim.oscillator import QuartzOscillator
+from firmware_sim.oscillator_state import OscillatorState
+from firmware_sim.seams import DeviceLink, Flash
+from firmware_sim.statefile import StateFile
+from firmware_sim.temperature import TemperatureProfile
+from firmware_sim.tokenimage import TokenImage
+
+# Per token: both ends of a pty, its control socket and one connection to it, its lock.
+_FILES_PER_TOKEN = 5
+_FILES_BESIDE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Quartz:
+    """The clock of a token that has just been made. `temperature` None: 25 degrees C."""
+
+    offset_s: Decimal = Decimal(0)
+    rate_error_ppm: Decimal = Decimal(0)
+    ageing_ppm_per_year: Decimal = Decimal(0)
+    temperature: TemperatureProfile | None = None
+    jitter_us: int = 0
+
+    def start(self, now: float, jitter_seed: int) -> OscillatorState:
+        """Raises OscillatorError."""
+        return OscillatorState.start(
+            now,
+            offset_s=self.offset_s,
+            rate_error_ppm=self.rate_error_ppm,
+            ageing_ppm_per_year=self.ageing_ppm_per_year,
+            temperature=self.temperature,
+            jitter_us=self.jitter_us,
+            jitter_seed=jitter_seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What `run` was asked for.
+
+    `serial` None: the one in the state file, else a random one; with `count` over 1, numbered. `state` None: in memory;
+    with `count` over 1, a directory of state files. `control_path`: where the Unix socket is wanted; None: in a fresh
+    directory of its own. `seed` None: randomness from the system.
+    """
+
+    family: Family
+    clock: SteerableClock
+    quartz: Quartz = Quartz()
+    count: int = 1
+    serial: str | None = None
+    state: Path | None = None
+    link: str = "pty"
+    pty_link: Path | None = None
+    bind: str = LOOPBACK
+    control: str = "unix"
+    control_path: Path | None = None
+    seed: int | None = None
+
+
+def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None]) -> None:
+    """Serve until SIGTERM, SIGINT or `stop`. `announce` gets a line for each token, once all of them are served.
+
+    Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again.
+    """
+    _allow_files(fleet.count * _FILES_PER_TOKEN + _FILES_BESIDE)
+    with contextlib.ExitStack() as stack:
+        loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock))
+        stack.callback(loop.close)
+        stack.enter_context(stopped_by_signals(loop))
+        directory = stack.enter_context(control_directory())
+        lines = [
+            stack.enter_context(_served(fleet, number, rng, loop, directory))
+            for number, rng in enumerate(_generators(fleet))
+        ]
+        announce(lines)
+        loop.run()
+
+
+@contextlib.contextmanager
+def _served(fleet: Fleet, number: int, rng: random.Random, loop: Loop, directory: Path) -> Iterator[dict[str, str]]:
+    """One token on its port, with its control channel: what to announce of it."""
+    with contextlib.ExitStack() as stack:
+        rig, serial = _make(fleet, number, rng, loop, stack)
+        stack.callback(rig.close)
+        address = rig.connect(lambda link: _port(fleet, loop, link))
+        place = fleet.control_path or directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}"
+        control = _control(fleet, loop, place, rig)
+        stack.callback(control.close)
+        yield {"serial": serial, "family": fleet.family.name, "address": address, "control": str(control.address)}
+
+
+def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
+    """The token of that number, made anew or taken from its state file, and its serial."""
+    now = fleet.clock.now()
+    supply = Supply()
+    serial = _serial(fleet, number)
+    path = fleet.state
+    if path is not None and fleet.count > 1:
+        path.mkdir(mode=0o700, exist_ok=True)
+        assert serial is not None, "a fleet's serials are known before its files"
+        path = path / f"{serial}.json"
+    flash: Flash
+    if path is not None and path.exists():
+        state = stack.enter_context(StateFile.open(path, now, supply=supply))
+        _same("family", state.family, fleet.family.name, path)
+        _same("serial", state.serial, serial or state.serial, path)
+        serial, flash, oscillator = state.serial, state.flash, state.oscillator
+    else:
+        serial = serial or f"SIM{rng.randrange(10**8):08d}"
+        start = fleet.quartz.start(now, rng.getrandbits(64))
+        geometry = fleet.family.flash
+        if path is None:
+            flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
+            oscillator = QuartzOscillator(start)
+        else:
+            image = TokenImage(
+                family=fleet.family.name,
+                serial=serial,
+                oscillator=start,
+                page_size=geometry.page_size,
+                page_count=geometry.page_count,
+            )
+            state = stack.enter_context(StateFile.create(path, image, supply=supply))
+            flash, oscillator = state.flash, state.oscillator
+    token = Token(family=fleet.family, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
+    return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), serial
+
+
+def _serial(fleet: Fleet, number: int) -> str | None:
+    if fleet.count == 1:
+        return fleet.serial
+    return f"{fleet.serial or 'SIM'}{number + 1:05d}"
+
+
+def _same(what: str, found: str, asked: str, path: Path) -> None:
+    if found != asked:
+        raise ControlError(
+            f"{path} holds a token of {what} {found}, not {asked}; leave --{what} out, or name another --state"
+        )
+
+
+def _generators(fleet: Fleet) -> Iterator[random.Random]:
+    """A source of randomness for each token."""
+    for number in range(fleet.count):
+        if fleet.seed is None:
+            yield random.SystemRandom()
+        else:
+            # Whoever names a seed wants the same token twice, challenges and all.
+            yield random.Random(f"{fleet.seed}/{number}")  # noqa: S311  # asked for, and said on stderr
+
+
+def _port(fleet: Fleet, loop: Loop, link: DeviceLink) -> Port:
+    if fleet.link == "tcp":
+        return TcpPort(loop, link, fleet.bind)
+    # Here, because there is no pty on Windows.
+    from firmware_sim.links.pty import PtyPort
+
+    return PtyPort(loop, link, fleet.pty_link)
+
+
+def _control(fleet: Fleet, loop: Loop, path: Path, rig: Rig) -> ControlListener:
+    def dispatch(request: dict[str, Any]) -> dict[str, Any]:
+        reply = perform(rig, request)
+        loop.poll_waiting()
+        return reply
+
+    if fleet.control == "tcp":
+        return open_tcp(loop, path, secrets.token_bytes, dispatch)
+    return open_unix(loop, path, dispatch)
+
+
+def _allow_files(needed: int) -> None:
+    """Make room for `needed` open files. Raises ControlError that tells how."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ControlError(
+            f"so many tokens need {needed} open files, and the limit is {hard}; "
+            "raise it (`ulimit -Hn`, LimitNOFILE= in systemd) or give a smaller --count"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,142 @@
+"""One event loop for a token or a thousand of them: descriptors, deadlines in true time, and nothing that blocks.
+
+There are no threads and no sleeps. Links tell their deadlines (a touch that is awaited, the next PENDING frame) in
+true time; the loop turns them into a timeout only where true time passes by itself. On a clock that stands still
+until somebody moves it, data and control commands wake the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from firmware_sim.seams import Clock
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+# The system's clock may be set while the loop sleeps, so it never sleeps longer than this over a deadline.
+_LONGEST_NAP_S = 1.0
+# How often to ask for what no descriptor reports (has the other side read it all?), and how often at most.
+_RETRY_S = 0.001
+_RETRIES = 2000
+
+
+class Pollable(Protocol):
+    """Something with deadlines: a line."""
+
+    def poll(self) -> float | None:
+        """Do what is due; the true time (Unix seconds) of the next deadline, None for none."""
+
+
+class Loop:
+    """`clock`: true time. `ticking`: whether it passes by itself."""
+
+    def __init__(self, clock: Clock, *, ticking: bool) -> None:
+        self.clock = clock
+        self._ticking = ticking
+        self._selector = selectors.DefaultSelector()
+        self._deadlines: dict[Pollable, float] = {}
+        self._awaited: list[tuple[Callable[[], bool], Callable[[], None], int]] = []
+        self._stopping = False
+
+    def add(self, fd: int, callback: Callable[[int], None], events: int = READ) -> None:
+        """Call `callback(events)` whenever `fd` (a descriptor, or a socket's handle) is ready.
+
+        A callback may come once more after `remove`, in the same turn: it has to know that it is over.
+        """
+        self._selector.register(fd, events, callback)
+
+    def want(self, fd: int, callback: Callable[[int], None], events: int) -> None:
+        """Change which events of `fd` matter."""
+        self._selector.modify(fd, events, callback)
+
+    def remove(self, fd: int) -> None:
+        self._selector.unregister(fd)
+
+    def forget(self, pollable: Pollable) -> None:
+        self._deadlines.pop(pollable, None)
+
+    def set_deadline(self, pollable: Pollable, deadline: float | None) -> None:
+        if deadline is not None:
+            self._deadlines[pollable] = deadline
+        elif self._deadlines:
+            self._deadlines.pop(pollable, None)
+
+    def poll_waiting(self) -> None:
+        """Ask everything that has a deadline, due or not: a person did something, or true time moved."""
+        for pollable in list(self._deadlines):
+            self.set_deadline(pollable, pollable.poll())
+
+    def when(self, ready: Callable[[], bool], action: Callable[[], None]) -> None:
+        """Call `action` once `ready()`, asked each millisecond from the next turn on, is true, or after 2 s anyway."""
+        self._awaited.append((ready, action, _RETRIES))
+
+    def stop(self) -> None:
+        """Return from `run` after this turn."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Serve until `stop`, which may also have come before."""
+        select = self._selector.select
+        while not self._stopping:
+            for key, events in select(self._timeout() if self._deadlines or self._awaited else None):
+                key.data(events)
+            if self._deadlines:
+                self._poll_due()
+            if self._awaited:
+                self._ask_again()
+        self._stopping = False
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def _timeout(self) -> float | None:
+        """How long to wait for descriptors, seconds; None for ever."""
+        if self._awaited:
+            return _RETRY_S
+        if not self._ticking:
+            return None
+        return min(max(min(self._deadlines.values()) - self.clock.now(), 0.0), _LONGEST_NAP_S)
+
+    def _poll_due(self) -> None:
+        now = self.clock.now()
+        for pollable in [pollable for pollable, deadline in self._deadlines.items() if deadline <= now]:
+            self.set_deadline(pollable, pollable.poll())
+
+    def _ask_again(self) -> None:
+        awaited, self._awaited = self._awaited, []
+        for ready, action, left in awaited:
+            if ready() or left == 0:
+                action()
+            else:
+                self._awaited.append((ready, action, left - 1))
+
+
+@contextlib.contextmanager
+def stopped_by_signals(loop: Loop) -> Iterator[None]:
+    """SIGTERM, SIGINT and SIGHUP end `loop.run()` cleanly for as long as the context lasts."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+    awake, wake = socket.socketpair()
+    for end in (awake, wake):
+        end.setblocking(False)
+    previous = {number: signal.signal(number, lambda *_: loop.stop()) for number in numbers}
+    # A handler alone would not do: the selector goes back to sleep after it (PEP 475).
+    wakeup = signal.set_wakeup_fd(wake.fileno())
+    loop.add(awake.fileno(), lambda _events: _swallow(awake))
+    try:
+        yield
+    finally:
+        loop.remove(awake.fileno())
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        awake.close()
+        wake.close()
+
+
+def _swallow(awake: socket.socket) -> None:
+    awake.recv(64)
