@@ -67,8 +67,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address that --link tcp listens on.")
 @click.option(
-    "--control", type=click.Choice(["unix", "tcp"]), help="Control channel. [default: unix, tcp where missing]"
+    "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
 )
+@click.option("--detach", is_flag=True, help="Go to the background once it serves; `firmware-sim stop` ends it.")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="A fleet; --state is then a directory.")
 @_as_json
 def run(
@@ -87,10 +88,11 @@ def run(
     pty_link: Path | None,
     bind: str,
     control: str | None,
+    detach: bool,
     count: int,
     as_json: bool,
 ) -> None:
-    """Start a token, print one JSON line that says where it is, and serve until SIGTERM or SIGINT.
+    """Start a token, print one JSON line that says where it is, and serve until SIGTERM, SIGINT or `stop`.
 
     The line is {"serial": ..., "family": ..., "address": ..., "control": ...}: the address is what `provision --token`
     takes, control is what the other commands take. With --count, one line for each token.
@@ -109,6 +111,9 @@ def run(
     elif profile is not None:
         temperature = TemperatureProfile.named(profile)
     link = link or _default_link()
+    kind, _, place = (control or "").partition(":")
+    if kind not in ("", "unix", "tcp") or (place and (kind != "unix" or count > 1)):
+        raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
     if pty_link is not None and (link != "pty" or count > 1):
         raise click.UsageError("--pty-link is for one token on --link pty")
     if link == "tcp" and bind not in ("127.0.0.1", "::1", "localhost"):
@@ -138,10 +143,24 @@ def run(
         link=link,
         pty_link=pty_link,
         bind=bind,
-        control=control or default_kind(),
+        control=kind or default_kind(),
+        control_path=Path(place) if place else None,
         seed=random_seed,
     )
-    serve(fleet, lambda line: _print(json.dumps(line)))
+    if not detach:
+        serve(fleet, _announce)
+        return
+    from firmware_sim.control import background
+
+    told = background.detach(lambda announce: serve(fleet, announce))
+    if told is not None:
+        _announce(told.lines)
+        raise click.exceptions.Exit(told.exit_code)
+
+
+def _announce(lines: list[dict[str, str]]) -> None:
+    for line in lines:
+        _print(json.dumps(line))
 
 
 def _default_link() -> str:
@@ -300,6 +319,12 @@ def inspect(control: str, as_json: bool) -> None:
     _tell(reply, as_json, "\n".join(f"{part}\n{_lines(fields, '  ')}" for part, fields in reply.items()))
 
 
+@_hand("stop")
+def stop(control: str, as_json: bool) -> None:
+    """End the simulation cleanly; a token with a state file is as it was when it is run again."""
+    _tell(_ask(control, "stop"), as_json, "stopped")
+
+
 def _lines(fields: dict[str, Any], indent: str = "") -> str:
     return "\n".join(f"{indent}{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())
 
@@ -316,9 +341,7 @@ def _warn(text: str) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the codes of DESIGN.md."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        exit_code = cli(standalone_mode=False)
     except click.Abort:
         sys.exit(_INTERRUPTED)
     except click.ClickException as error:
@@ -327,7 +350,7 @@ def main() -> NoReturn:
         _fail(str(error), error.exit_code)
     except _expected() as error:
         _fail(str(error), _exit_code(error))
-    sys.exit(0)
+    sys.exit(exit_code)
 
 
 def _expected() -> tuple[type[Exception], ...]:

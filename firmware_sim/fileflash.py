@@ -42,7 +42,7 @@ class FileFlash:
 
     def write(self, address: int, data: bytes) -> None:
         size = self.memory.page_size
-        for page in range(max(0, address // size), min(self.page_count, (address + len(data) + size - 1) // size)):
+        for page in range(address // size, (address + len(data) + size - 1) // size):
             self._remember(page)
         self.memory.write(address, data)
 
@@ -62,6 +62,6 @@ class FileFlash:
             self._before.clear()
 
     def _remember(self, page: int) -> None:
-        """Keep what the page was at the last sync."""
-        if page not in self._before:
+        """Keep what the page was at the last sync; `memory` itself refuses pages that do not exist."""
+        if page not in self._before and 0 <= page < self.page_count:
             self._before[page] = (self.memory.page(page), self.memory.wear.get(page, 0))

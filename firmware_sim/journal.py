@@ -123,17 +123,11 @@ class Store:
         self.commit({}, scrub=True)
 
     def _append(self, payload: bytes) -> None:
-        if payload:
-            address = self._bank * self._bank_size + self._end
-            record = _record(payload, self._generation, address)
-            # Whatever goes wrong from here on, the tail is suspect until the record is known to be safe.
-            self._tail_is_erased = False
-            self._flash.write(address, record)
-            self._flash.sync()
-            self._tail_is_erased = True
-            self._end += len(record)
-        else:
-            self._flash.sync()
+        address = self._bank * self._bank_size + self._end
+        record = _record(payload, self._generation, address) if payload else b""
+        self._flash.write(address, record)
+        self._flash.sync()
+        self._end += len(record)
 
     def _move(self, values: Mapping[int, bytes]) -> None:
         """Write `values` into the other bank, make it the live one, and erase the one left behind."""
@@ -169,11 +163,10 @@ class Store:
     def _wipe(self, bank: int) -> None:
         """Make a bank's content unreadable for good. A page that can no longer be erased can still be blacked out."""
         for page, content in self._pages(bank):
-            if any(content):
-                try:
-                    self._flash.erase(page)
-                except FlashWornOut:
-                    self._flash.write(page * len(content), bytes(len(content)))
+            try:
+                self._flash.erase(page)
+            except FlashWornOut:
+                self._flash.write(page * len(content), bytes(len(content)))
 
 
 def _bank_size(flash: Flash) -> int:

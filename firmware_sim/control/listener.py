@@ -50,6 +50,8 @@ class ControlListener:
     def close(self) -> None:
         self._loop.remove(self._listener.fileno())
         self._listener.close()
+        if isinstance(self.address, UnixAddress):
+            self.address.path.unlink(missing_ok=True)
         for connection in list(self._connections):
             self._drop(connection)
 
@@ -73,8 +75,10 @@ class ControlListener:
 
 
 def open_unix(loop: Loop, path: Path, dispatch: Dispatch) -> ControlListener:
-    """Listen at `path`, in a directory that only we may enter. Raises ControlError."""
+    """Listen at `path`, for this user alone. Raises ControlError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    _clear_away_dead_socket(path)
+    umask = os.umask(0o177)  # the socket must not be open to others even for a moment
     try:
         listener.bind(str(path))
         listener.listen(8)
@@ -84,8 +88,23 @@ def open_unix(loop: Loop, path: Path, dispatch: Dispatch) -> ControlListener:
             f"no control socket at {path}: {error.strerror or error}; set TMPDIR to a short path, or use --control tcp",
             exit_code=3,
         ) from None
+    finally:
+        os.umask(umask)
     listener.setblocking(False)
     return ControlListener(loop, listener, UnixAddress(path), None, dispatch)
+
+
+def _clear_away_dead_socket(path: Path) -> None:
+    """Remove what a simulator that was killed left at `path`; whatever still answers, or is no socket, stays."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return
 
 
 def open_tcp(loop: Loop, secret_file: Path, randbytes: Callable[[int], bytes], dispatch: Dispatch) -> ControlListener:

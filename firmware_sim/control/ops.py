@@ -153,6 +153,12 @@ def _battery(rig: Rig, fields: Fields) -> Reply:
     return {"battery": rig.truth()["battery"]}
 
 
+def _stop(rig: Rig, fields: Fields) -> Reply:
+    fields.end()
+    rig.stop()
+    return {}
+
+
 def _inspect(rig: Rig, fields: Fields) -> Reply:
     fields.end()
     return rig.inspect()
@@ -170,6 +176,7 @@ OPS: dict[str, Callable[[Rig, Fields], Reply]] = {
     "oscillator": _oscillator,
     "battery": _battery,
     "inspect": _inspect,
+    "stop": _stop,
 }
 
 

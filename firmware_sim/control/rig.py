@@ -24,11 +24,19 @@ class Rig:
 
     `flash.sync()` keeps the oscillator's state too, where there is something to keep it in. Every method raises
     ControlError when the thing cannot be done, and returns only after its effect is durable. `connect` comes first.
+    `stop`: ends the simulation, once the reply to whoever asked is on its way.
     """
 
     def __init__(
-        self, token: Token, oscillator: QuartzOscillator, flash: Flash, supply: Supply, clock: SteerableClock
+        self,
+        token: Token,
+        oscillator: QuartzOscillator,
+        flash: Flash,
+        supply: Supply,
+        clock: SteerableClock,
+        stop: Callable[[], None],
     ) -> None:
+        self.stop = stop
         self._token = token
         self._oscillator = oscillator
         self._flash = flash

@@ -63,7 +63,8 @@ class Fleet:
     """What `run` was asked for.
 
     `serial` None: the one in the state file, else a random one; with `count` over 1, numbered. `state` None: in memory;
-    with `count` over 1, a directory of state files. `seed` None: randomness from the system.
+    with `count` over 1, a directory of state files. `control_path`: where the Unix socket is wanted; None: in a fresh
+    directory of its own. `seed` None: randomness from the system.
     """
 
     family: Family
@@ -76,11 +77,12 @@ class Fleet:
     pty_link: Path | None = None
     bind: str = LOOPBACK
     control: str = "unix"
+    control_path: Path | None = None
     seed: int | None = None
 
 
-def serve(fleet: Fleet, announce: Callable[[dict[str, str]], None]) -> None:
-    """Serve until SIGTERM or SIGINT. `announce` gets the line of each token, once all of them are served.
+def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None]) -> None:
+    """Serve until SIGTERM, SIGINT or `stop`. `announce` gets a line for each token, once all of them are served.
 
     Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again.
     """
@@ -94,8 +96,7 @@ def serve(fleet: Fleet, announce: Callable[[dict[str, str]], None]) -> None:
             stack.enter_context(_served(fleet, number, rng, loop, directory))
             for number, rng in enumerate(_generators(fleet))
         ]
-        for line in lines:
-            announce(line)
+        announce(lines)
         loop.run()
 
 
@@ -103,15 +104,16 @@ def serve(fleet: Fleet, announce: Callable[[dict[str, str]], None]) -> None:
 def _served(fleet: Fleet, number: int, rng: random.Random, loop: Loop, directory: Path) -> Iterator[dict[str, str]]:
     """One token on its port, with its control channel: what to announce of it."""
     with contextlib.ExitStack() as stack:
-        rig, serial = _make(fleet, number, rng, stack)
+        rig, serial = _make(fleet, number, rng, loop, stack)
         stack.callback(rig.close)
         address = rig.connect(lambda link: _port(fleet, loop, link))
-        control = _control(fleet, loop, directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}", rig)
+        place = fleet.control_path or directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}"
+        control = _control(fleet, loop, place, rig)
         stack.callback(control.close)
         yield {"serial": serial, "family": fleet.family.name, "address": address, "control": str(control.address)}
 
 
-def _make(fleet: Fleet, number: int, rng: random.Random, stack: contextlib.ExitStack) -> tuple[Rig, str]:
+def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
     """The token of that number, made anew or taken from its state file, and its serial."""
     supply = Supply()
     serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or 'SIM'}{number + 1:05d}"
@@ -125,7 +127,7 @@ def _make(fleet: Fleet, number: int, rng: random.Random, stack: contextlib.ExitS
         state = stack.enter_context(_open_state(fleet, fleet.state, serial, rng, supply))
         serial, flash, oscillator = state.serial, state.flash, state.oscillator
     token = Token(family=fleet.family, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
-    return Rig(token, oscillator, flash, supply, fleet.clock), serial
+    return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), serial
 
 
 def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random, supply: Supply) -> StateFile:

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from provision.cli.output import note, print_json
-from provision.cli.secrets_input import SecretInput
+from provision.cli.secrets_input import SecretInput, has_terminal
 from provision.clock import Clock, parse_clock
 from provision.errors import UsageError
 from provision.families.driver import Session, identify
@@ -104,8 +104,6 @@ pin_option = click.option("--pin-file", metavar="FILE", help="The PIN, - for sta
 
 def confirm_serial(info: TokenInfo, given: str | None, what: str) -> None:
     """Demand that the person names the very token that `what` (a verb phrase) is about to hit. Raises UsageError."""
-    from provision.cli.secrets_input import has_terminal
-
     if given is None:
         if not has_terminal():
             raise UsageError(f"to {what} token {info.serial} its serial is needed", hint=f"add --serial {info.serial}")

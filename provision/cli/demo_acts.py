@@ -60,7 +60,13 @@ def _device(stage: Stage) -> dict[str, Any]:
 
 
 def _truth_s(stage: Stage) -> float:
-    return float(stage.sim("inspect")["offset_s"])
+    return float(stage.sim("inspect")["truth"]["offset_s"])
+
+
+def _held(stage: Stage) -> dict[str, Any]:
+    """What the token holds, seen from inside the simulation."""
+    view: dict[str, Any] = stage.sim("inspect")["token"]
+    return view
 
 
 # Act 1: a box arrives
@@ -134,9 +140,9 @@ def _wrong_pin(stage: Stage) -> str:
     arguments = ("token", "code", CREDENTIAL, "--token", stage.address, "--pin-file", str(stage.wrong_pin))
     error = _expect(stage.provision(*arguments), 6)
     _require(error["attempts_remaining"] == 7, "one attempt should be gone")
-    _require(stage.sim("inspect")["attempts_remaining"] == 7, "the token itself should have charged one attempt")
+    _require(_held(stage)["attempts_remaining"] == 7, "the token itself should have charged one attempt")
     _code(stage)
-    _require(stage.sim("inspect")["attempts_remaining"] == 8, "the right PIN should give the attempts back")
+    _require(_held(stage)["attempts_remaining"] == 8, "the right PIN should give the attempts back")
     return "7 left, then the right one: 8 again"
 
 
@@ -205,7 +211,7 @@ def _login_again(stage: Stage) -> str:
 def _retired(stage: Stage) -> str:
     stage.sim("advance", f"{TIME_STEP_S} s")
     stage.last_code = _code(stage)  # a good code, kept by somebody
-    serial = stage.sim("inspect")["serial"]
+    serial = _held(stage)["serial"]
     _expect(
         stage.provision(
             *("token", "retire", "--token", stage.address, "--server", stage.server, "--serial", serial),
@@ -213,7 +219,7 @@ def _retired(stage: Stage) -> str:
         ),
         0,
     )
-    _require(stage.sim("inspect")["credentials"] == [], "the token should hold nothing now")
+    _require(_held(stage)["credentials"] == [], "the token should hold nothing now")
     ran = stage.provision("server", "list", "--server", stage.server)
     _require(_expect(ran, 0)["devices"] == [], "the server should know nothing now")
     return "the server's device and the token's seed are gone"

@@ -44,7 +44,8 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
 @click.argument("name")
 @token_option
 @pin_option
-@click.option("--seed-file", metavar="FILE", help="Also compare the code with the one of this seed (hex or base32).")
+@click.option("--seed-file", metavar="FILE", help="Also compare the code with the one of this seed.")
+@click.option("--seed-format", type=click.Choice(["auto", "hex", "base32"]), default="auto", help="How it is written.")
 @click.option(
     "--tolerance-s",
     type=click.FloatRange(min=0),
@@ -52,7 +53,13 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
 )
 @common_options
 def verify(
-    context: Context, address: str, name: str, pin_file: str | None, seed_file: str | None, tolerance_s: float | None
+    context: Context,
+    address: str,
+    name: str,
+    pin_file: str | None,
+    seed_file: str | None,
+    seed_format: str,
+    tolerance_s: float | None,
 ) -> None:
     """Prove that the PIN is right, that the clock is near enough, and that the credential NAME gives codes.
 
@@ -60,7 +67,7 @@ def verify(
     """
     from provision.station import codes
 
-    seed = None if seed_file is None else _seed(context, seed_file)
+    seed = None if seed_file is None else _seed(context, seed_file, seed_format)
     with context.token(address) as (session, info):
         credential = codes.find(session, name, info.serial)
         _present_pin(context, session, credential, pin_file)
@@ -154,10 +161,10 @@ def _present_pin(context: Context, session: Session, credential: CredentialInfo,
         session.verify_pin(context.secrets.pin(pin_file))
 
 
-def _seed(context: Context, file: str) -> Secret:
-    from provision.seeds.text import parse_seed_file
+def _seed(context: Context, file: str, encoding: str) -> Secret:
+    from provision.seeds.text import SeedFormat, parse_seed_file
 
-    return parse_seed_file(context.secrets.read(file, "--seed-file"), allow_short_seed=True)
+    return parse_seed_file(context.secrets.read(file, "--seed-file"), SeedFormat(encoding), allow_short_seed=True)
 
 
 def _line(credential: CredentialInfo) -> tuple[str, ...]:

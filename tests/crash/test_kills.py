@@ -131,7 +131,7 @@ class Scene:
         assert self.must(*self.program)["state"] == "DONE", self.log
         devices = self.must("server", "list", "--server", f"embedded:{where / 'server.db'}")["devices"]
         assert [device["serial"] for device in devices] == [SERIAL], self.log
-        view = self.control_token("inspect")
+        view = self.control_token("inspect")["token"]
         assert [credential["name"] for credential in view["credentials"]] == [CREDENTIAL], self.log
         assert view["attempts_remaining"] == 8, self.log
         self.control_token("advance", "60 s")

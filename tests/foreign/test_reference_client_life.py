@@ -6,10 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.foreign
-
 CLIENT = Path(__file__).with_name("reference_client.py")
 
 
