@@ -92,7 +92,15 @@ class Bench:
             clock=self.clock,
             random=random.Random(1),
         )
-        self.rig = Rig(self.token, self.oscillator, self.flash, self.supply, self.clock)
+        self.stops: list[bool] = []
+        self.rig = Rig(
+            self.token,
+            self.oscillator,
+            self.flash,
+            self.supply,
+            self.clock,
+            lambda: self.stops.append(True),
+        )
         self.port = MemoryPort(None)  # type: ignore[arg-type]  # replaced at once
 
         def make_port(link: DeviceLink) -> MemoryPort:
@@ -119,6 +127,11 @@ def bench() -> Bench:
 
 def test_ping(bench: Bench) -> None:
     assert bench.do("ping") == {}
+
+
+def test_stop(bench: Bench) -> None:
+    assert bench.do("stop") == {}
+    assert bench.stops == [True]
 
 
 class TestPerson:

@@ -110,8 +110,9 @@ def run_cli(arguments: list[str], monkeypatch: pytest.MonkeyPatch, stdin: str = 
     monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
     with pytest.raises(SystemExit) as done:
         cli.main()
-    assert isinstance(done.value.code, int)
-    return done.value.code
+    code = done.value.code or 0
+    assert isinstance(code, int)
+    return code
 
 
 def test_one_line_then_it_serves_and_ends_cleanly(start: Start, tmp_path: Path) -> None:
