@@ -74,7 +74,7 @@ class ControlSession:
 def _parse(line: bytes) -> dict[str, Any]:
     # A document's text can be a PIN: the errors tell where it went wrong, never what stood there.
     try:
-        request = json.loads(line)
+        request = json.loads(line.decode())
     except UnicodeDecodeError:
         raise ControlError("a line that is not UTF-8; send one JSON object a line") from None
     except json.JSONDecodeError as error:
