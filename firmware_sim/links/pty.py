@@ -88,9 +88,8 @@ class PtyPort:
     def _host_closed(self) -> None:
         self._link.disconnect()
         self._held_slave = os.open(self._slave_path, os.O_RDWR | os.O_NOCTTY)
-        # What the last host did not read is not for the next one.
-        termios.tcflush(self._held_slave, termios.TCIFLUSH)
-        tty.setraw(self._held_slave)
+        # FLUSH: what the last host did not read is not for the next one.
+        tty.setraw(self._held_slave, termios.TCSAFLUSH)
         self._serve()
 
     def _is_read(self) -> bool:

@@ -141,6 +141,10 @@ class TestPerson:
         assert bench.do("screen") == {"screen": "PIN set"}
         assert "271828" not in json.dumps(bench.do("inspect"))
 
+    @pytest.mark.parametrize("pin", ["", "12", "abcdef", "1" * 60_000, "١٢٣٤٥٦", "\ud800\ud800\ud800"])
+    def test_what_is_no_pin_is_shown_as_such(self, bench: Bench, pin: str) -> None:
+        assert bench.do("type-pin", pin=pin) == {"screen": "6 to 16 digits"}
+
     def test_pressing_shows_something(self, bench: Bench) -> None:
         assert bench.do("press")["screen"]
 
@@ -314,6 +318,7 @@ class TestBadRequests:
             ({"op": "advance", "seconds": "soon"}, "'seconds' has to be a number"),
             ({"op": "advance", "seconds": -1}, "0 or more"),
             ({"op": "advance", "seconds": float("inf")}, "'seconds' has to be a number"),
+            ({"op": "advance", "seconds": "1e999999999"}, "'seconds' has to be a number"),
             ({"op": "oscillator", "offset_s": {}}, "'offset_s' has to be a number"),
             ({"op": "battery", "event": "spicy"}, "one of low, dead, replace"),
             ({"op": "ping", "zebra": 1, "ant": 2}, "unknown field ant, zebra"),

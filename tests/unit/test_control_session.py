@@ -89,6 +89,7 @@ class TestSecret:
             b'{"op": "press"}',
             b'{"secret": "no"}',
             b'{"secret": 5}',
+            b'{"secret": "\\ud800"}',
             b'{"secret": "5ec4e7\xc3\xa9"}',
             b"5ec4e7",
         ):
