@@ -46,9 +46,10 @@ class Bench(NamedTuple):
         return self.flash.supply
 
 
-def make_bench(seed: int = 0, *, wear_limit: int = 1_000_000) -> Bench:
-    """A reference token out of its box, without power."""
-    flash, clock, oscillator = MemoryFlash(wear_limit=wear_limit), ManualClock(START_S), SteadyOscillator()
+def make_bench(seed: int = 0, *, flash: MemoryFlash | None = None) -> Bench:
+    """A reference token out of its box, without power; `flash`: another chip than one that hardly wears."""
+    flash = MemoryFlash(wear_limit=1_000_000) if flash is None else flash
+    clock, oscillator = ManualClock(START_S), SteadyOscillator()
     token = Token(
         family=REFERENCE,
         serial=f"SIM{seed:05d}",

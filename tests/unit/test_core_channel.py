@@ -264,6 +264,20 @@ def test_wrong_keys(bench: Bench, host: Host) -> None:
     assert host.exchange(host.wrap(Ins.LIST)).sw == Sw.CONDITIONS_NOT_SATISFIED
 
 
+def test_a_right_mac_over_a_wrong_cryptogram(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the host's only: the token's own copy is kept right."""
+    right = scp03.host_cryptogram
+    made: list[bytes] = []
+
+    def once_right(*args: bytes) -> bytes:
+        made.append(right(*args))  # type: ignore[arg-type]  # passed through
+        return made[0] if len(made) == 1 else bytes(8)
+
+    monkeypatch.setattr(scp03, "host_cryptogram", once_right)
+    assert host.open().sw == Sw.AUTHENTICATION_FAILED
+    assert len(made) == 2
+
+
 @pytest.mark.parametrize("spoiled", range(16))
 def test_a_wrong_bit_in_cryptogram_or_mac(host: Host, spoiled: int) -> None:
     """Whichever half is wrong; and the right one does not work afterwards."""

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from firmware_sim.flash import Moment, PowerCut
+from firmware_sim.flash import MemoryFlash, Moment, PowerCut
 from firmware_sim.links.inprocess import serial_line
 from firmware_sim.seams import FlashError, PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
@@ -153,7 +153,7 @@ def test_a_thousand_mutated_commands_over_a_line(bench: Bench) -> None:
 
 
 def test_a_worn_out_flash_is_6581_and_nothing_changed() -> None:
-    bench = make_bench(wear_limit=3)
+    bench = make_bench(flash=MemoryFlash(wear_limit=3))
     bench.token.power_on()
     host = Host(bench.token.open_channel())
     furnish(host)
@@ -167,6 +167,56 @@ def test_a_worn_out_flash_is_6581_and_nothing_changed() -> None:
     bench.token.power_off()
     bench.token.power_on()
     assert bench.token.inspect()["credentials"] == before["credentials"]
+
+
+def test_a_flash_with_no_room_left_is_6a84() -> None:
+    """Fewer credentials than the family allows, because the chip is too small for them."""
+    bench = make_bench(flash=MemoryFlash(page_size=1024, page_count=2))
+    bench.token.power_on()
+    host = Host(bench.token.open_channel())
+    host.open()
+    answer, written = Response(b"", Sw.OK), 0
+    while answer.sw == Sw.OK:
+        before = bench.token.inspect()["credentials"]
+        new = oath.Put(f"{written:02d}", OathKind.TOTP, HashKind.SHA1, 6, bytes(64))
+        answer, written = host.secure(Ins.PUT, data=new.encode()), written + 1
+    assert answer.sw == Sw.NO_SPACE
+    assert bench.token.inspect()["credentials"] == before
+    assert host.secure(Ins.DELETE, data=oath.Name("00").encode()).sw == Sw.OK
+    assert host.secure(Ins.PUT, data=new.encode()).sw == Sw.OK
+
+
+class FullDisk(MemoryFlash):
+    """Saves nothing more, once `full`."""
+
+    full = False
+
+    def sync(self) -> None:
+        if self.full:
+            raise FlashError("no space left on the device")
+
+
+def test_a_time_that_cannot_be_saved_is_6581() -> None:
+    flash = FullDisk()
+    bench = make_bench(flash=flash)
+    bench.token.power_on()
+    host = Host(bench.token.open_channel())
+    host.open(reference.MANAGEMENT_AID)
+    data = reference.SetTime(1).encode()
+    assert host.secure(reference.Ins.SET_TIME, data=data).sw == Sw.OK
+    flash.full = True
+    assert host.secure(reference.Ins.SET_TIME, data=data).sw == Sw.MEMORY_FAILURE
+
+
+def test_only_erasing_a_secret_wears_the_flash(bench: Bench, host: Host) -> None:
+    wear = bench.flash.wear
+    new = oath.Put("new", OathKind.HOTP, HashKind.SHA1, 6, bytes(20))
+    assert host.secure(Ins.PUT, data=new.encode()).sw == Sw.OK
+    assert host.secure(Ins.RENAME, data=oath.Rename("new", "newer").encode()).sw == Sw.OK
+    assert host.send(Ins.CALCULATE, 0, 1, oath.Calculate("newer").encode()).sw == Sw.OK
+    assert bench.flash.wear == wear
+    assert host.secure(Ins.DELETE, data=oath.Name("newer").encode()).sw == Sw.OK
+    assert bench.flash.wear != wear
 
 
 def test_a_flash_that_cannot_be_mounted_leaves_the_token_off() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_sim.flash import Moment, PowerCut
+from firmware_sim.flash import MemoryFlash, Moment, PowerCut
 from firmware_sim.seams import Battery, PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
 from provision.wire import oath, reference
@@ -139,7 +139,7 @@ def test_the_power_fails_while_a_pin_is_typed(bench: Bench) -> None:
 
 
 def test_a_worn_out_flash_is_told() -> None:
-    bench = make_bench(wear_limit=0)
+    bench = make_bench(flash=MemoryFlash(wear_limit=0))
     bench.token.power_on()
     type_pin(bench, PIN)
     type_pin(bench, PIN)

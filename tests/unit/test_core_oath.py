@@ -238,6 +238,8 @@ def test_before_t0_and_without_time(bench: Bench, host: Host) -> None:
     assert calculate(host) == (b"", Sw.CONDITIONS_NOT_SATISFIED)
     bench.clock.advance(1)
     assert calculate(host)[1] == Sw.OK
+    bench.oscillator.offset_us = -1
+    assert calculate(host) == (b"", Sw.CONDITIONS_NOT_SATISFIED), "a microsecond too early"
     bench.oscillator.battery = Battery.STOPPED
     assert calculate(host) == (b"", Sw.CONDITIONS_NOT_SATISFIED)
 

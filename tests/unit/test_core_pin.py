@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firmware_sim.core.admin_keys import FACTORY_VERSION
-from firmware_sim.flash import Moment, PowerCut, seeded_subset
+from firmware_sim.flash import MemoryFlash, Moment, PowerCut, seeded_subset
 from firmware_sim.seams import PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
 from provision.wire import oath, reference, scp03
@@ -206,7 +206,7 @@ def test_charged_before_compared() -> None:
 
 
 def test_nothing_is_compared_if_it_cannot_be_charged(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = make_bench(wear_limit=0)
+    bench = make_bench(flash=MemoryFlash(wear_limit=0))
     bench.token.power_on()
     host = Host(bench.token.open_channel())
     host.select()
