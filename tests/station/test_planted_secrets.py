@@ -219,6 +219,8 @@ def test_what_ps_shows(fleet: list[dict[str, Any]], tmp_path: Path) -> None:
     )
     assert process.stdin is not None
     proc = SimpleNamespace(**{name: Path(f"/proc/{process.pid}/{name}") for name in ("cmdline", "environ")})
+    while not proc.cmdline.read_bytes():  # the kernel is still putting the new program into place
+        assert process.poll() is None
     process.stdin.write(Path(pin_file).read_bytes())
     shown = proc.cmdline.read_bytes() + proc.environ.read_bytes()
     output, _ = process.communicate(timeout=30)
