@@ -1,4 +1,4 @@
-"""The RFCs' own tables, over every wire: written through the secure channel, computed by the device on its own clock."""
+"""The RFCs' own tables over every wire: written by the secure channel, computed by the device on its own clock."""
 
 from __future__ import annotations
 
