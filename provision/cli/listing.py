@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
 from provision.cli.context import Context, common_options, token_option
 from provision.cli.output import table
+from provision.cli.station_options import ledger_file, ledger_option, open_ledger
 from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
 from provision.families.driver import identify
 from provision.links.ports import serial_addresses
-from provision.model import TokenInfo
+from provision.model import ClockKind, TokenInfo
 
 PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever else sits on a port never does
 
@@ -64,11 +66,33 @@ def _probed(context: Context, address: str) -> dict[str, str | None]:
 
 @click.command("info")
 @token_option
+@ledger_option
 @common_options
-def info_command(context: Context, address: str) -> None:
-    """Show what a token says of itself to anyone."""
+def info_command(context: Context, address: str, ledger_path: str | None) -> None:
+    """Show what a token says of itself to anyone, and what the ledger, if there is one, says of it."""
     with context.token(address) as (_, info):
-        context.result({"address": address, **dataclasses.asdict(info)}, _described(info))
+        on_record = _on_record(context, ledger_path, info.serial)
+    text = _described(info)
+    if on_record is not None:
+        text += f"\non record    {on_record['state']} for {on_record['user']}, seed {on_record['seed']} here"
+    context.result({"address": address, **dataclasses.asdict(info), "on_record": on_record}, text)
+
+
+def _on_record(context: Context, ledger_path: str | None, serial: str) -> dict[str, Any] | None:
+    if ledger_path is None and not ledger_file(None).exists():
+        return None
+    from provision.station.ledger import record
+
+    with open_ledger(context, ledger_path) as ledger:
+        entry = ledger.last_of_token(serial)
+    return None if entry is None else record(entry)
+
+
+_CLOCKS = {
+    ClockKind.FREE: "its own, may be set at any time",
+    ClockKind.WITH_SEED: "its own; setting it erases the seed",
+    ClockKind.NONE: "none: the host sends the time",
+}
 
 
 def _described(info: TokenInfo) -> str:
@@ -81,7 +105,7 @@ def _described(info: TokenInfo) -> str:
             f"family       {info.family} ({info.model}, firmware {info.firmware})",
             f"PIN          {info.pin_state.value}{attempts}",
             f"keys         {keys}",
-            f"clock        {info.clock_kind.value}",
+            f"clock        {_CLOCKS[info.clock_kind]}",
             f"credentials  {info.credentials_used} of {info.credentials_max}",
         )
     )

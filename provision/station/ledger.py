@@ -76,7 +76,12 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Ledger:
-        return cls(LedgerFile.open(path), clock)
+        file = LedgerFile.open(path)
+        try:
+            return cls(file, clock)
+        except BaseException:
+            file.close()
+            raise
 
     @property
     def path(self) -> Path:

@@ -65,7 +65,8 @@ class LedgerFile:
             except FileExistsError:
                 raise InputError(f"{path} exists already", hint="a ledger is never overwritten: name another") from None
             try:
-                file = cls(path, _connect(path))
+                connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+                file = cls(path, _prepared(connection))
                 with file.change() as connection:
                     for statement in _statements(_SCHEMA):
                         connection.execute(statement)
@@ -87,7 +88,7 @@ class LedgerFile:
                 f"{path} is empty: making it was interrupted", hint="delete it and run `provision ledger init` again"
             )
         with _named(path):
-            connection = _connect(path)
+            connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             try:
                 if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                     raise InputError(f"{path} is not a ledger of provision", hint="name the right file with --ledger")
@@ -97,10 +98,10 @@ class LedgerFile:
                         f"the ledger {path} has version {version}; this provision reads {SCHEMA_VERSION}",
                         hint="use the release of provision that wrote it",
                     )
+                return cls(path, _prepared(connection))
             except BaseException:
                 connection.close()
                 raise
-        return cls(path, connection)
 
     @contextlib.contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -132,15 +133,11 @@ class LedgerFile:
         self._connection.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Set what holds for one connection. journal_mode is written into the file, so whose it is must be known."""
     connection.row_factory = sqlite3.Row
-    try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error:
-        connection.close()
-        raise
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 

@@ -422,10 +422,10 @@ def test_no_secret_in_the_clear_on_the_disk_or_in_what_is_told(world):
 
 def test_a_full_disk_under_the_ledger_loses_nothing(world, monkeypatch):
     begun(world, State.KEYS_CHANGED)
-    connect = ledger_file._connect
+    prepared = ledger_file._prepared
 
-    def cramped(path):
-        connection = connect(path)
+    def cramped(connection):
+        prepared(connection)
         connection.execute("PRAGMA max_page_count = 1")  # SQLite takes the present size: not one page more
         connection.execute(
             "CREATE TEMP TRIGGER greedy AFTER INSERT ON main.event BEGIN "
@@ -433,7 +433,7 @@ def test_a_full_disk_under_the_ledger_loses_nothing(world, monkeypatch):
         )
         return connection
 
-    monkeypatch.setattr(ledger_file, "_connect", cramped)
+    monkeypatch.setattr(ledger_file, "_prepared", cramped)
     with pytest.raises(LedgerError, match="full"):
         world.run()
     monkeypatch.undo()

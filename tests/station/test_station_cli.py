@@ -107,6 +107,16 @@ def test_a_whole_life(cli):
     assert cli.server("list")[1] == [{"devices": []}]
 
 
+@pytest.mark.parametrize(("escrow", "seed"), [("none", "destroyed"), ("diagnose", "sealed")])
+def test_info_says_whether_the_seed_is_kept(cli, escrow, seed):
+    info = ("info", "--token", "inprocess:1", "--ledger", str(cli.world.ledger_path))
+    assert cli.run(*info)[1][0]["on_record"] is None
+    cli.program("--escrow", escrow)
+    assert cli.run(*info)[1][0]["on_record"]["seed"] == seed
+    text = cli.run(*info, as_json=False)[1]
+    assert text.splitlines()[-1] == f"on record    DONE for alice, seed {seed} here"
+
+
 def test_people_read_one_line_a_step(cli):
     exit_code, text, _ = cli.program(as_json=False)
     assert exit_code == 0

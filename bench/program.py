@@ -1,0 +1,120 @@
+"""How long the machine needs to program and prove one token: in-process, every write of all three sides on a disk.
+
+The token's state file, the server's database and the ledger are real files, each change synced. Waiting (for a
+second's edge, for a person) is not machine time. The peer is what the file system alone takes: as many one-row commits
+of bare sqlite3 at synchronous=FULL, in the same directory and the same run, as the ledger makes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from firmware_sim.core.token import Token
+from firmware_sim.families.reference import REFERENCE
+from firmware_sim.links.framed import FramedLink
+from firmware_sim.oscillator_state import OscillatorState
+from firmware_sim.statefile import StateFile
+from firmware_sim.tokenimage import TokenImage
+from provision.clock import ManualClock
+from provision.families.reference import DRIVER
+from provision.links.inprocess import open_device
+from provision.links.link import LinkOptions
+from provision.model import Secret
+from provision.seeds.sealing import ScryptCost, create_key_pair
+from provision.servers.embedded.backend import EmbeddedServer
+from provision.station.job import Job
+from provision.station.ledger import Ledger
+from provision.station.program import Access, program
+
+TOKENS = 20
+COMMITS = 10  # the ledger's, for one token: nine states and the server's step
+_START_S = 1_767_225_600.0
+_PIN, _MASTER = Secret(b"123456"), Secret(bytes(32))
+
+
+class _WorkClock(ManualClock):
+    """Waiting jumps, but work takes the time that it takes."""
+
+    def monotonic(self) -> float:
+        return time.perf_counter()
+
+
+def measure(tokens: int = TOKENS) -> list[float]:
+    """Machine time of each token, seconds."""
+    pair = create_key_pair(Secret(b"bench"), os.urandom, cost=ScryptCost(2, 1, 1))
+    times = []
+    with tempfile.TemporaryDirectory() as name:
+        directory, clock = Path(name), _WorkClock(_START_S)
+        EmbeddedServer.init(directory / "server.db", clock, os.urandom).close()
+        Ledger.create(directory / "ledger.db", pair, clock).close()
+        for number in range(tokens):
+            times.append(_one(directory, clock, number))
+            clock.advance(30)
+    return times
+
+
+def measure_peer(tokens: int = TOKENS) -> list[float]:
+    """What COMMITS one-row commits of bare sqlite3 take, seconds."""
+    times = []
+    with tempfile.TemporaryDirectory() as name, closing(sqlite3.connect(Path(name) / "peer.db")) as connection:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE peer (value INTEGER)")
+        for _ in range(tokens):
+            start = time.perf_counter()
+            for value in range(COMMITS):
+                connection.execute("INSERT INTO peer VALUES (?)", (value,))
+            times.append(time.perf_counter() - start)
+    return times
+
+
+def _one(directory: Path, clock: ManualClock, number: int) -> float:
+    serial = f"BENCH{number}"
+    image = TokenImage(REFERENCE.name, serial, OscillatorState.start(clock.now(), offset_s=-20))
+    with (
+        StateFile.create(directory / serial, image) as state,
+        EmbeddedServer(directory / "server.db", clock, os.urandom) as server,
+        Ledger.open(directory / "ledger.db", clock) as ledger,
+    ):
+        token = Token(
+            family=REFERENCE,
+            serial=serial,
+            flash=state.flash,
+            oscillator=state.oscillator,
+            clock=clock,
+            random=random.SystemRandom(),
+        )
+        device = FramedLink(token.open_channel(), lambda: token.boot_id, REFERENCE.limits.max_apdu, clock)
+        token.power_on()
+        with open_device(device, LinkOptions(clock, os.urandom)) as link:
+            session = DRIVER.open(link, clock, os.urandom)
+            session.set_pin(_PIN)
+            outcome = program(
+                Job(user=f"user{number}", name="token", server="embedded:bench", credential="bench"),
+                session=session,
+                ledger=ledger,
+                server=server,
+                clock=clock,
+                access=Access(_MASTER, lambda: _PIN, lambda: _PIN),
+                randbytes=os.urandom,
+                observer=lambda step, phase, note: None,
+            )
+    return outcome.machine_s
+
+
+def main() -> None:
+    median, peer = statistics.median(measure()) * 1e3, statistics.median(measure_peer()) * 1e3
+    print(f"program + verify  {median:6.1f} ms of machine time, median of {TOKENS} tokens, every write synced")
+    print(f"bare sqlite3      {peer:6.1f} ms for {COMMITS} one-row commits at synchronous=FULL")
+
+
+if __name__ == "__main__":
+    main()
