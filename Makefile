@@ -28,7 +28,7 @@ test-foreign: $(VENV)/.dev
 
 # Every power cut and hundreds of SIGKILLs: minutes.
 test-crash: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash -s tests/crash $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash tests/crash $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench

@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that `run` serves, and `press`
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -119,18 +120,23 @@ def run(
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
+    if serial is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,27}", serial):
+        raise click.UsageError("--serial takes 1 to 27 letters, digits, dots, dashes and underscores")
+    quartz = Quartz(
+        offset_s or Decimal(0),
+        rate_error_ppm or Decimal(0),
+        ageing_ppm_per_year or Decimal(0),
+        temperature,
+        jitter_us or 0,
+    )
+    if state is not None and state.is_file() and quartz != Quartz():
+        _warn(f"{state} exists and its clock goes on; the options for a new token's clock are not used")
     if random_seed is not None:
         _warn(f"random seed {random_seed}: this token's keys and challenges can be predicted")
     fleet = Fleet(
         family=family(family_name),
         clock=parse_clock(clock),
-        quartz=Quartz(
-            offset_s or Decimal(0),
-            rate_error_ppm or Decimal(0),
-            ageing_ppm_per_year or Decimal(0),
-            temperature,
-            jitter_us or 0,
-        ),
+        quartz=quartz,
         count=count,
         serial=serial,
         state=state,

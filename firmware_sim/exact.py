@@ -10,8 +10,9 @@ from firmware_sim.seams import OscillatorError
 Number = int | float | str | Decimal | Fraction
 """A float stands for the decimal that it prints as. Text is decimal ("-21.25"), or a fraction ("1/3")."""
 
-_LONGEST = 400  # characters; far beyond what years of re-anchoring produce, far below what would take time to parse
-_LARGEST_EXPONENT = 30
+# Far beyond what years of re-anchoring produce, far below what would take time to compute with.
+_LONGEST = 4000  # characters
+_LARGEST_EXPONENT = 400
 
 
 def exact(value: Number) -> Fraction:
@@ -30,7 +31,7 @@ def exact(value: Number) -> Fraction:
             raise OscillatorError(f"{text} is not a number that an oscillator can use")
         return Fraction(number)
     except (InvalidOperation, ValueError, ZeroDivisionError):
-        raise OscillatorError(f"{value!r} is not a number") from None
+        raise OscillatorError(f"{str(value)[:40]!r} is not a number") from None
 
 
 def exact_text(number: Fraction) -> str:

@@ -22,8 +22,8 @@ from firmware_sim.exact import Number, exact, microseconds
 from firmware_sim.oscillator_state import (
     SECOND,
     YEAR,
-    Battery,
     BatteryEvent,
+    BatteryState,
     OscillatorState,
     checked_ageing,
     checked_device_us,
@@ -32,8 +32,7 @@ from firmware_sim.oscillator_state import (
     checked_whole_second,
     true_us,
 )
-from firmware_sim.seams import Battery as BatterySeen
-from firmware_sim.seams import OscillatorError
+from firmware_sim.seams import Battery, OscillatorError
 from firmware_sim.temperature import TemperatureProfile
 
 MILLION = 1_000_000
@@ -41,9 +40,9 @@ _LONGEST_AGE_S = 100 * 31_557_600
 
 _AFTER = MappingProxyType(
     {
-        BatteryEvent.WEAKENED: Battery.LOW,
-        BatteryEvent.DIED: Battery.DEAD,
-        BatteryEvent.REPLACED: Battery.GOOD,
+        BatteryEvent.WEAKENED: BatteryState.LOW,
+        BatteryEvent.DIED: BatteryState.DEAD,
+        BatteryEvent.REPLACED: BatteryState.GOOD,
     }
 )
 
@@ -98,17 +97,17 @@ class QuartzOscillator:
 
     def set_device_time(self, now: float, device_s: int) -> None:
         """Go on from exactly `device_s` at `now`. Raises OscillatorError if the battery is dead or device_s absurd."""
-        if self._state.battery is Battery.DEAD:
+        if self._state.battery is BatteryState.DEAD:
             raise OscillatorError("the battery is dead: the clock cannot be set until it is replaced")
         state = self._anchored(now)
         device_us = checked_whole_second(device_s) * SECOND - _jitter_at(state)
         self.state = replace(state, device_us=device_us, time_lost=False)
 
-    def battery_status(self, now: float) -> BatterySeen:
+    def battery_status(self, now: float) -> Battery:
         state = self._state
         if state.time_lost or state.device_us is None:
-            return BatterySeen.STOPPED
-        return BatterySeen.LOW if state.battery is Battery.LOW else BatterySeen.GOOD
+            return Battery.STOPPED
+        return Battery.LOW if state.battery is BatteryState.LOW else Battery.GOOD
 
     def change(
         self,
@@ -208,8 +207,8 @@ class PerfectOscillator:
     def set_device_time(self, now: float, device_s: int) -> None:
         self._offset_us = device_s * SECOND - true_us(now)
 
-    def battery_status(self, now: float) -> BatterySeen:
-        return BatterySeen.GOOD
+    def battery_status(self, now: float) -> Battery:
+        return Battery.GOOD
 
 
 def _aged_rate(state: OscillatorState) -> Fraction:

@@ -22,7 +22,7 @@ _LATEST_S = 2**40  # the latest time that the reference protocol can set
 
 
 @enum.unique
-class Battery(enum.Enum):
+class BatteryState(enum.Enum):
     """GOOD and LOW keep the clock running; LOW shows."""
 
     GOOD = "good"
@@ -58,7 +58,7 @@ class OscillatorState:
     temperature_start_us: int
     jitter_us: int
     jitter_seed: int
-    battery: Battery
+    battery: BatteryState
     restart_s: int | None
     time_lost: bool
 
@@ -87,7 +87,7 @@ class OscillatorState:
             temperature_start_us=now_us,
             jitter_us=checked_jitter(jitter_us),
             jitter_seed=checked_seed(jitter_seed),
-            battery=Battery.GOOD,
+            battery=BatteryState.GOOD,
             restart_s=None if restart_s is None else checked_whole_second(restart_s),
             time_lost=False,
         )
@@ -154,10 +154,10 @@ def from_dict(data: object) -> OscillatorState:
         raise OscillatorError(f"the oscillator's fields are wrong: {', '.join(sorted(map(str, odd)))}")
     stopped = data["anchor_device_s"] is None
     try:
-        battery = Battery(data["battery"])
+        battery = BatteryState(data["battery"])
     except ValueError:
         raise OscillatorError(f"battery is {data['battery']!r}") from None
-    if battery is Battery.DEAD and not stopped:
+    if battery is BatteryState.DEAD and not stopped:
         raise OscillatorError("the battery is dead, but anchor_device_s says that the clock runs")
     temperature = data["temperature"]
     if not isinstance(temperature, list) or not all(

@@ -59,8 +59,12 @@ class StateFile:
     def create(
         cls, path: Path, image: TokenImage, *, supply: Supply | None = None, wear_limit: int = WEAR_LIMIT
     ) -> StateFile:
-        """A new token. Raises StateFileError if the file exists, is locked, or cannot be written."""
+        """A new token. Raises StateFileError if the file exists, is locked, or could not be written or read again."""
         path = Path(os.path.realpath(path))
+        try:
+            from_text(to_text(image).encode())
+        except ImageError as error:
+            raise StateFileError(f"{path} is not created, because the token {error.problem}") from None
         lock = _lock(path)
         try:
             if path.exists():

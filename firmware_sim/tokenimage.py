@@ -38,8 +38,18 @@ _ERASED_LINE = "ff" * _LINE
 _KNOWN = ("format", "version", "warning", "family", "serial", "oscillator", "flash")
 
 
+_REMEDY = "restore a copy, or move the file away and create a new token"
+
+
 class ImageError(Exception):
-    """The text is no token that this version can use. The message completes "FILE ..." and never quotes the flash."""
+    """The text is no token that this version can use. The message completes "FILE ..." and never quotes the flash.
+
+    `problem` is its first half; the second says what to do with such a file.
+    """
+
+    def __init__(self, problem: str, remedy: str = _REMEDY) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -83,23 +93,23 @@ def from_text(data: bytes) -> TokenImage:
     """`to_text`'s inverse. Raises ImageError."""
     document = _parse(data)
     if document.get("format") != FORMAT:
-        raise ImageError("is JSON, but not a token's state file; name another file")
+        raise ImageError("is JSON, but not a token's state file", "name another file")
     version = document.get("version")
     if not _is_count(version):
-        raise ImageError(f"has no proper version number; {_REMEDY}")
+        raise ImageError("has no proper version number")
     if version > VERSION:
-        raise ImageError(f"has version {version}, and this firmware-sim knows version {VERSION}; use a newer one")
+        raise ImageError(f"has version {version}, and this firmware-sim knows version {VERSION}", "use a newer one")
     if version < VERSION:
-        raise ImageError(f"has version {version}, which never existed; {_REMEDY}")
+        raise ImageError(f"has version {version}, which never existed")
     if missing := [name for name in _KNOWN if name not in document]:
-        raise ImageError(f"lacks {', '.join(missing)}; {_REMEDY}")
+        raise ImageError(f"lacks {', '.join(missing)}")
     extra = {name: value for name, value in document.items() if name not in _KNOWN}
     if _is_deeper(extra, _DEEPEST):
-        raise ImageError(f"has an unknown field nested deeper than {_DEEPEST} levels; take that field out")
+        raise ImageError(f"has an unknown field nested deeper than {_DEEPEST} levels", "take that field out")
     try:
         oscillator = oscillator_state.from_dict(document["oscillator"])
     except OscillatorError as error:
-        raise ImageError(f"has a wrong oscillator: {error}; {_REMEDY}") from None
+        raise ImageError(f"has a wrong oscillator: {error}") from None
     page_size, page_count, wear, pages = _flash(document["flash"])
     return TokenImage(
         family=_name(document, "family"),
@@ -113,39 +123,36 @@ def from_text(data: bytes) -> TokenImage:
     )
 
 
-_REMEDY = "restore a copy, or move the file away and create a new token"
-
-
 def _parse(data: bytes) -> dict[str, object]:
     if not data.strip():
-        raise ImageError(f"is empty; {_REMEDY}")
+        raise ImageError("is empty")
     try:
         document = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
         )
     except UnicodeDecodeError:
-        raise ImageError("is not text, so not a token's state file; name another file") from None
+        raise ImageError("is not text, so not a token's state file", "name another file") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ImageError(f"is damaged or not a state file ({where}: {error.msg}); {_REMEDY}") from None
+        raise ImageError(f"is damaged or not a state file ({where}: {error.msg})") from None
     except (RecursionError, ValueError):  # nested beyond reason; a number with thousands of digits
-        raise ImageError(f"is not a state file; {_REMEDY}") from None
+        raise ImageError("is not a state file") from None
     if not isinstance(document, dict):
-        raise ImageError("is JSON, but not a token's state file; name another file")
+        raise ImageError("is JSON, but not a token's state file", "name another file")
     return document
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise ImageError(f"names a field twice; {_REMEDY}")
+        raise ImageError("names a field twice")
     return result
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ImageError(f"holds {text}, which JSON does not know; {_REMEDY}")
+        raise ImageError(f"holds {text}, which JSON does not know")
     return number
 
 
@@ -162,7 +169,7 @@ def _is_deeper(value: object, levels: int) -> bool:
 def _name(document: Mapping[str, object], field_name: str) -> str:
     value = document[field_name]
     if not isinstance(value, str) or not 1 <= len(value) <= 32 or not value.isprintable():
-        raise ImageError(f"has a wrong {field_name} (1 to 32 printable characters); {_REMEDY}")
+        raise ImageError(f"has a wrong {field_name} (1 to 32 printable characters)")
     return value
 
 
@@ -213,4 +220,4 @@ def _is_line(line: object) -> bool:
 
 
 def _wrong_flash(problem: str) -> NoReturn:
-    raise ImageError(f"has a wrong flash: {problem}; {_REMEDY}")
+    raise ImageError(f"has a wrong flash: {problem}")

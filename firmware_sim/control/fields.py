@@ -10,6 +10,7 @@ from firmware_sim.control.durations import parse_duration
 from firmware_sim.control.errors import ControlError
 
 _E = TypeVar("_E", bound=Enum)
+_LARGEST_EXPONENT = 30  # written out, 1e999999999 would fill the memory
 
 
 class Fields:
@@ -48,7 +49,7 @@ class Fields:
                 number = Decimal(str(value))
             except ArithmeticError:
                 raise self._wrong(name, "a number") from None
-            if number.is_finite():
+            if number.is_finite() and abs(number.adjusted()) <= _LARGEST_EXPONENT:
                 return number
         raise self._wrong(name, "a number")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firmware_sim.clocks import SteerableClock, SystemClock
 from firmware_sim.control.errors import ControlError
@@ -25,9 +25,10 @@ from firmware_sim.links.tcp import LOOPBACK, TcpPort
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import DeviceLink, Flash
-from firmware_sim.statefile import StateFile
-from firmware_sim.temperature import TemperatureProfile
-from firmware_sim.tokenimage import TokenImage
+
+if TYPE_CHECKING:
+    from firmware_sim.statefile import StateFile
+    from firmware_sim.temperature import TemperatureProfile
 
 # Per token: both ends of a pty, its control socket and one connection to it, its lock.
 _FILES_PER_TOKEN = 5
@@ -114,52 +115,58 @@ def _served(fleet: Fleet, number: int, rng: random.Random, loop: Loop, directory
 
 def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
     """The token of that number, made anew or taken from its state file, and its serial."""
-    now = fleet.clock.now()
     supply = Supply()
-    serial = _serial(fleet, number)
-    path = fleet.state
-    if path is not None and fleet.count > 1:
-        path.mkdir(mode=0o700, exist_ok=True)
-        assert serial is not None, "a fleet's serials are known before its files"
-        path = path / f"{serial}.json"
+    serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or 'SIM'}{number + 1:05d}"
     flash: Flash
-    if path is not None and path.exists():
-        state = stack.enter_context(StateFile.open(path, now, supply=supply))
-        _same("family", state.family, fleet.family.name, path)
-        _same("serial", state.serial, serial or state.serial, path)
-        serial, flash, oscillator = state.serial, state.flash, state.oscillator
-    else:
-        serial = serial or f"SIM{rng.randrange(10**8):08d}"
-        start = fleet.quartz.start(now, rng.getrandbits(64))
+    if fleet.state is None:
+        serial = serial or _random_serial(rng)
         geometry = fleet.family.flash
-        if path is None:
-            flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
-            oscillator = QuartzOscillator(start)
-        else:
-            image = TokenImage(
-                family=fleet.family.name,
-                serial=serial,
-                oscillator=start,
-                page_size=geometry.page_size,
-                page_count=geometry.page_count,
-            )
-            state = stack.enter_context(StateFile.create(path, image, supply=supply))
-            flash, oscillator = state.flash, state.oscillator
+        flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
+        oscillator = QuartzOscillator(fleet.quartz.start(fleet.clock.now(), rng.getrandbits(64)))
+    else:
+        state = stack.enter_context(_open_state(fleet, fleet.state, serial, rng, supply))
+        serial, flash, oscillator = state.serial, state.flash, state.oscillator
     token = Token(family=fleet.family, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
     return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), serial
 
 
-def _serial(fleet: Fleet, number: int) -> str | None:
-    if fleet.count == 1:
-        return fleet.serial
-    return f"{fleet.serial or 'SIM'}{number + 1:05d}"
+def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random, supply: Supply) -> StateFile:
+    """The token in the state file, or a new one. Raises StateFileError, ControlError if it is another token."""
+    from firmware_sim.statefile import StateFile
+    from firmware_sim.tokenimage import TokenImage
 
-
-def _same(what: str, found: str, asked: str, path: Path) -> None:
-    if found != asked:
-        raise ControlError(
-            f"{path} holds a token of {what} {found}, not {asked}; leave --{what} out, or name another --state"
+    now = fleet.clock.now()
+    if fleet.count > 1:
+        _make_directory(path)
+        path = path / f"{serial}.json"
+    if not path.exists():
+        image = TokenImage(
+            family=fleet.family.name,
+            serial=serial or _random_serial(rng),
+            oscillator=fleet.quartz.start(now, rng.getrandbits(64)),
+            page_size=fleet.family.flash.page_size,
+            page_count=fleet.family.flash.page_count,
         )
+        return StateFile.create(path, image, supply=supply)
+    state = StateFile.open(path, now, supply=supply)
+    for what, found, asked in (("family", state.family, fleet.family.name), ("serial", state.serial, serial)):
+        if asked is not None and asked != found:
+            state.close()
+            raise ControlError(
+                f"{path} holds a token of {what} {found}, not {asked}; leave --{what} out, or name another --state"
+            )
+    return state
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ControlError(f"no directory for the fleet at {path}: {error.strerror}", exit_code=9) from None
+
+
+def _random_serial(rng: random.Random) -> str:
+    return f"SIM{rng.randrange(10**8):08d}"
 
 
 def _generators(fleet: Fleet) -> Iterator[random.Random]:
@@ -188,7 +195,7 @@ def _control(fleet: Fleet, loop: Loop, path: Path, rig: Rig) -> ControlListener:
         return reply
 
     if fleet.control == "tcp":
-        return open_tcp(loop, path, secrets.token_bytes, dispatch)
+        return open_tcp(loop, path, os.urandom, dispatch)
     return open_unix(loop, path, dispatch)
 
 

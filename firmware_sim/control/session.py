@@ -66,7 +66,10 @@ class ControlSession:
     def _admit(self, request: dict[str, Any]) -> None:
         given = request.get("secret")
         assert self._secret is not None
-        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), self._secret.encode()):
+        # JSON can spell half a surrogate pair, which plain UTF-8 refuses.
+        if not isinstance(given, str) or not hmac.compare_digest(
+            given.encode(errors="surrogatepass"), self._secret.encode()
+        ):
             raise ControlError("the first line has to be the secret of this control channel, from its secret file")
         self._secret = None
 
@@ -74,7 +77,7 @@ class ControlSession:
 def _parse(line: bytes) -> dict[str, Any]:
     # A document's text can be a PIN: the errors tell where it went wrong, never what stood there.
     try:
-        request = json.loads(line)
+        request = json.loads(line.decode())
     except UnicodeDecodeError:
         raise ControlError("a line that is not UTF-8; send one JSON object a line") from None
     except json.JSONDecodeError as error:

@@ -21,5 +21,4 @@ def truncate(digest: bytes) -> int:
 
 def code(secret: bytes, moving_factor: int, algorithm: str, digits: int) -> str:
     """The code as a screen shows it, leading zeros included."""
-    value = truncate(mac(secret, moving_factor, algorithm))
-    return f"{value % 10**digits:0{digits}d}"
+    return str(truncate(mac(secret, moving_factor, algorithm)) % 10**digits).zfill(digits)

@@ -9,10 +9,9 @@ loop for ever. So we hold the slave side ourselves until the host has said somet
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
+import select
 import termios
 import tty
 from collections.abc import Callable
@@ -89,23 +88,26 @@ class PtyPort:
     def _host_closed(self) -> None:
         self._link.disconnect()
         self._held_slave = os.open(self._slave_path, os.O_RDWR | os.O_NOCTTY)
-        # What the last host did not read is not for the next one.
-        termios.tcflush(self._held_slave, termios.TCIFLUSH)
-        tty.setraw(self._held_slave)
+        # FLUSH: what the last host did not read is not for the next one.
+        tty.setraw(self._held_slave, termios.TCSAFLUSH)
         self._serve()
 
     def _is_read(self) -> bool:
         return self._stream is None or (self._stream.drained and not self._unread())
 
-    def _unread(self) -> int:
-        """How many bytes of ours wait for the host to read. Closing the master would throw them away."""
-        count = array.array("i", [0])
+    def _unread(self) -> bool:
+        """Whether bytes of ours wait for the host to read. Closing the master would throw them away.
+
+        poll, not FIONREAD: the kernel moves bytes from one side to the other in the background, and only poll waits
+        for that.
+        """
         slave = os.open(self._slave_path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         try:
-            fcntl.ioctl(slave, termios.FIONREAD, count)
+            poll = select.poll()
+            poll.register(slave, select.POLLIN)
+            return bool(poll.poll(0))
         finally:
             os.close(slave)
-        return count[0]
 
     def _publish(self) -> None:
         """Lead `link_path` to the new pty, replacing only a link."""

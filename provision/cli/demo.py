@@ -24,6 +24,9 @@ class Programme:
     color: bool
     kept: int = 0
 
+    def open(self, text: str) -> None:
+        self._line(text)
+
     def act(self, number: int, title: str) -> None:
         self._line("\n" + click.style(f"{number}. {title}", bold=True))
 
@@ -53,6 +56,7 @@ def demo() -> int:
     programme = Programme(color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     promised = sum(len(steps) for _, steps in ACTS)
     with tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder, Stage(Path(folder), START_S) as stage:
+        programme.open("A simulated token and every command in a process of its own, on a clock that jumps.")
         try:
             for number, (title, steps) in enumerate(ACTS, start=1):
                 programme.act(number, title)

@@ -107,7 +107,7 @@ def _pulled(stage: Stage) -> str:
     error = _expect(ran, 3)
     reached = [line["step"] for line in ran.lines if "step" in line]
     _require(reached[-1:] == ["WRITTEN"], f"the cable went at {reached[-1:]}, not after WRITTEN")
-    return f"exit 3 after {reached[-1]}\n{error['message']}"
+    return "\n".join([f"exit 3 after {reached[-1]}", *str(error["message"]).split("; ")])
 
 
 def _resumed(stage: Stage) -> str:
@@ -116,7 +116,7 @@ def _resumed(stage: Stage) -> str:
     done = _expect(ran, 0)
     notes = {line["step"]: line["note"] for line in ran.lines if "step" in line}
     _require(done["state"] == "DONE", f"the token is {done['state']}, not DONE")
-    seen = [f"{step:<16}{notes[step]}" for step in ("WRITTEN", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED")]
+    seen = [f"{step:<17}{notes[step]}" for step in ("WRITTEN", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED")]
     return "\n".join([f"DONE, {done['machine_s'] * 1000:.0f} ms of machine time", *seen])
 
 
@@ -194,7 +194,7 @@ def _clock_mended(stage: Stage) -> str:
     truth_ms = _truth_s(stage) * 1000
     _require(low - 0.01 <= truth_ms <= high + 0.01, f"the truth {truth_ms:.3f} ms is not within {low}..{high} ms")
     _require(_device(stage)["drift_steps"] == 0, "the server should have forgotten the drift")
-    return f"residual [{low:.2f}, {high:.2f}] ms; the server's drift is 0"
+    return f"residual [{low:+.3f}, {high:+.3f}] ms; the server's drift is 0"
 
 
 def _login_again(stage: Stage) -> str:

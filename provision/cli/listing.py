@@ -14,7 +14,7 @@ from provision.cli.station_options import ledger_file, ledger_option, open_ledge
 from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
 from provision.families.driver import identify
 from provision.links.ports import serial_addresses
-from provision.model import TokenInfo
+from provision.model import ClockKind, TokenInfo
 
 PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever else sits on a port never does
 
@@ -88,6 +88,13 @@ def _on_record(context: Context, ledger_path: str | None, serial: str) -> dict[s
     return None if entry is None else record(entry)
 
 
+_CLOCKS = {
+    ClockKind.FREE: "its own, may be set at any time",
+    ClockKind.WITH_SEED: "its own; setting it erases the seed",
+    ClockKind.NONE: "none: the host sends the time",
+}
+
+
 def _described(info: TokenInfo) -> str:
     attempts = "" if info.attempts_remaining is None else f", {info.attempts_remaining} attempts remaining"
     keys = "FACTORY KEYS: anybody can write this token" if info.factory_keys else "the organisation's"
@@ -98,7 +105,7 @@ def _described(info: TokenInfo) -> str:
             f"family       {info.family} ({info.model}, firmware {info.firmware})",
             f"PIN          {info.pin_state.value}{attempts}",
             f"keys         {keys}",
-            f"clock        {info.clock_kind.value}",
+            f"clock        {_CLOCKS[info.clock_kind]}",
             f"credentials  {info.credentials_used} of {info.credentials_max}",
         )
     )

@@ -10,7 +10,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,8 +169,9 @@ def converges(folder: Path, run: int) -> None:
 
 @pytest.mark.crash
 @pytest.mark.parametrize("run", range(RUNS))
-def test_killed_anywhere_it_converges(run: int, tmp_path: Path) -> None:
+def test_killed_anywhere_it_converges(run: int, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     print(f"\nrun {run}, seed {SEED + run}: {[(s.value, p.value, v) for s, p, v in kills_of(run)]}")
+    record_property("kill_seed", SEED + run)
     converges(tmp_path, run)
 
 

@@ -74,14 +74,14 @@ def survive(folder: Path, prefill: int, cut: PowerCut) -> None:
 
 @pytest.mark.crash
 @pytest.mark.parametrize("prefill", PREFILLS)
-def test_every_cut(prefill: int, folder: Path) -> None:
+def test_every_cut(prefill: int, folder: Path, record_property: Callable[[str, object], None]) -> None:
     operations = operations_of(folder / "undisturbed", prefill)
     survived = 0
     for operation in operations:
         for number, cut in enumerate(cuts_at(operation)):
             survive(folder / f"{operation}-{number}", prefill, cut)
             survived += 1
-    print(f"\nprefill {prefill}: {len(operations)} operations, {survived} power cuts survived, seed {SEED}")
+    record_property("power_cuts", survived)
     assert survived == len(operations) * (2 + SUBSETS) > 0
 
 

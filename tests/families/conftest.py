@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from firmware_sim.control.address import parse_address
+from firmware_sim.control.client import ControlClient
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
@@ -23,7 +27,7 @@ from provision.clock import Clock, FileClock, ManualClock
 from provision.families.driver import Session
 from provision.families.reference import DRIVER
 from provision.links.inprocess import open_device
-from provision.links.link import LINKS, Link, LinkOptions
+from provision.links.link import LINKS, Link, LinkOptions, open_link
 
 SERIAL = "HT-0001"
 START = 1_767_225_600.25  # 2026-01-01 00:00:00.25 UTC: between two edges
@@ -34,7 +38,7 @@ class Target(Protocol):
 
     clock: Clock
 
-    def open(self, **options: object) -> Link: ...
+    def open(self) -> Link: ...
 
     def session(self) -> Session: ...
 
@@ -85,7 +89,7 @@ class InProcess:
         self.device = DeviceFramedLink(self.channel, lambda: self.token.boot_id, kind.limits.max_apdu, self.clock)
         self._press = False
 
-    def open(self, **options: object) -> Link:
+    def open(self) -> Link:
         def pending(seconds_left: int) -> None:
             if self._press:
                 self._press = False
@@ -111,9 +115,92 @@ class InProcess:
         self.token.power_on()
 
 
-@pytest.fixture(params=[InProcess])
-def target(request: pytest.FixtureRequest) -> Target:
-    return request.param(ManualClock(START))
+class Process:
+    """A token on a pty, in a process of its own, steered through its control channel; blank again by `begin`."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "clock"
+        path.write_text(f"{START}\n")
+        self.clock = FileClock(path)
+        command = [sys.executable, "-m", "firmware_sim", "run", "--link", "pty", "--serial", SERIAL, "--json"]
+        self._process = subprocess.Popen([*command, "--clock", f"file:{path}"], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        born = json.loads(self._process.stdout.readline())
+        self._address = born["address"]
+        self._control = ControlClient(parse_address(born["control"]))
+        self._random = random.Random(20260101)
+        self._links: list[Link] = []
+        self._press = False
+
+    def begin(self) -> None:
+        self._press = False
+        self._control.request("battery", event="replace")
+        self._control.request("power", state="off")
+        self._control.request("power", state="on", hold_button=True)
+        # A new battery leaves the clock waiting to be set.
+        session = self.session()
+        session.authenticate(None)
+        session.write_clock(int(self.clock.now()))
+        self.end()
+        self._control.request("oscillator", offset_s=0)
+
+    def end(self) -> None:
+        while self._links:
+            self._links.pop().close()
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.terminate()
+        assert self._process.wait(10) == 0
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def open(self) -> Link:
+        self.end()  # a port has one owner
+        link = open_link(self._address, LinkOptions(self.clock, self._random.randbytes, on_pending=self._pending))
+        self._links.append(link)
+        return link
+
+    def session(self) -> Session:
+        return DRIVER.open(self.open(), self.clock, self._random.randbytes)
+
+    def press_button_when_asked(self) -> None:
+        self._press = True
+
+    def shift_clock(self, seconds: int) -> None:
+        self._control.request("oscillator", offset_s=seconds)
+
+    def stop_clock(self) -> None:
+        self._control.request("battery", event="dead")
+
+    def restart(self) -> None:
+        self._control.request("power", state="off")
+        self._control.request("power", state="on")
+
+    def _pending(self, seconds_left: int) -> None:
+        if self._press:
+            self._press = False
+            self._control.request("press")
+        else:
+            self._control.request("advance", seconds=seconds_left + 1)
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    target = Process(tmp_path_factory.mktemp("process"))
+    yield target
+    target.close()
+
+
+@pytest.fixture(params=["inprocess", "pty"])
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    if request.param == "inprocess":
+        yield InProcess(ManualClock(START))
+        return
+    process: Process = request.getfixturevalue("process")
+    process.begin()
+    yield process
+    process.end()
 
 
 @dataclass(frozen=True)

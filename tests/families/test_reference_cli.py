@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -245,3 +247,41 @@ def test_json_is_one_object(programmed):
     assert len(ended.out.splitlines()) == 1
     json.loads(ended.out)
     assert ended.err == ""
+
+
+@pytest.fixture
+def ports(run, monkeypatch):
+    """One token, and every other thing that can be found on a port."""
+    from provision.errors import Busy, LinkError, PermissionDenied, RemoteProtocolError
+    from provision.links.link import LINKS, open_link
+
+    reasons = {"busy": Busy, "shut": PermissionDenied, "modem": RemoteProtocolError, "gone": LinkError}
+
+    def open_address(rest, options):
+        assert options.timeout_s < 1
+        if rest in reasons:
+            raise reasons[rest]("no")
+        return open_link("test:x", options)
+
+    wire = SimpleNamespace(open_address=open_address)
+    monkeypatch.setitem(sys.modules, "ports_of_the_test", wire)
+    monkeypatch.setitem(LINKS, "port", "ports_of_the_test:open_address")
+    found = [f"port:{name}" for name in ("token", *reasons)]
+    monkeypatch.setattr("provision.cli.listing.serial_addresses", lambda folder: found)
+    return run
+
+
+def test_list_bears_with_whatever_sits_on_a_port(ports):
+    everything = ports("list", "--all", "--json", token=False).json["tokens"]
+    assert [row["status"] for row in everything] == ["ready", "busy", "no permission", "foreign", "silent"]
+    assert everything[0]["serial"] == "HT-0001"
+    assert everything[1]["serial"] is None
+    text = ports("list", token=False).out
+    assert text.splitlines()[1].split() == ["port:token", "reference", "HT-0001", "-", "ready"]
+    assert "port:gone" not in text
+
+
+def test_list_of_nothing(run, monkeypatch):
+    monkeypatch.setattr("provision.cli.listing.serial_addresses", lambda folder: [])
+    ended = run("list", token=False)
+    assert (ended.exit_code, ended.out) == (0, "no token found\n")

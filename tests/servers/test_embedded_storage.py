@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -276,13 +277,29 @@ def test_a_reader_that_keeps_the_log_is_told_of(path: Path) -> None:
         storage.forget_erased()
 
 
-def test_a_read_only_directory(path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root writes everywhere")
-    path.chmod(0o400)
-    path.parent.chmod(0o500)
+@contextlib.contextmanager
+def without_privileges() -> Iterator[None]:
+    """As somebody to whom permissions apply: root writes everywhere."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
     try:
-        with pytest.raises(Unreachable), open_again(path) as server:
-            server.check("alice", code(NOW))
+        yield
     finally:
-        path.parent.chmod(0o700)
+        os.seteuid(0)
+
+
+def test_a_read_only_directory(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:  # not below tmp_path, into which only its owner may look
+        folder = Path(name)
+        for file in path.parent.iterdir():
+            copy = folder / file.name
+            copy.write_bytes(file.read_bytes())
+            copy.chmod(0o444)
+            os.chown(copy, 65534 if os.geteuid() == 0 else -1, -1)
+        (folder / "server.db.key").chmod(0o400)
+        folder.chmod(0o555)
+        with without_privileges(), pytest.raises(Unreachable), open_again(folder / path.name) as server:
+            server.check("alice", code(NOW))
+        folder.chmod(0o755)

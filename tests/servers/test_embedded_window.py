@@ -64,7 +64,7 @@ def test_a_code_is_judged_by_the_rules(window: Window, code: str) -> None:
     if verdict.replayed:
         assert not fresh
         assert any(window.last_step is not None and step <= window.last_step for step in fits)
-    elif not fresh and window.recall and window.last_step is not None:
+    elif not fresh and window.last_step is not None:
         assert few_codes(window.last_step) != code
 
 
@@ -79,13 +79,19 @@ def test_an_accepted_code_is_not_accepted_again(window: Window, code: str) -> No
 
 @given(windows)
 def test_every_step_is_computed_whichever_is_right(window: Window) -> None:
-    def steps_asked(code: str) -> list[int]:
+    def steps_asked(code: str) -> tuple[bool, list[int]]:
         asked: list[int] = []
-        judge(window, code, lambda step: str(asked.append(step) or few_codes(step)))
-        return asked
 
-    assert steps_asked("0") == steps_asked("nothing") == steps_asked(few_codes(max(0, window.last)))
-    assert all(step >= 0 for step in steps_asked("0"))
+        def code_at(step: int) -> str:
+            asked.append(step)
+            return few_codes(step)
+
+        return judge(window, code, code_at).step is None, asked
+
+    answers = [steps_asked(str(code)) for code in range(8)]
+    for accepted_or_refused in (True, False):
+        assert len({tuple(asked) for refused, asked in answers if refused is accepted_or_refused}) <= 1
+    assert all(step >= 0 for _, asked in answers for step in asked)
 
 
 @given(windows, st.integers(0, 60))

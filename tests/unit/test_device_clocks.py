@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import provision.clock
@@ -34,6 +34,7 @@ def test_the_file_is_read_and_moved_by_both_packages(path: Path) -> None:
 
 
 @given(TIMES, TIMES)
+@settings(max_examples=25)  # each one waits for the disk eight times
 def test_moving_to_a_time_arrives_there_exactly_and_never_goes_back(
     tmp_path_factory: pytest.TempPathFactory, first: float, second: float
 ) -> None:

@@ -46,7 +46,8 @@ def provision(*arguments, **options):
 
 
 def test_every_command_loads_and_helps(capsys):
-    for words, table in ((), commands.TOP), (("token",), commands.TOKEN):
+    groups = {"token": commands.TOKEN, "ledger": commands.LEDGER, "server": commands.SERVER}
+    for words, table in [((), commands.TOP), *(((group,), table) for group, table in groups.items())]:
         for name in table:
             assert main.main([*words, name, "--help"]) == 0, name
             assert "Usage: provision" in capsys.readouterr().out

@@ -137,6 +137,13 @@ def test_creating_over_something_is_refused(made: Path) -> None:
     StateFile.open(made, NOW).close()
 
 
+@pytest.mark.parametrize("wrong", [{"serial": ""}, {"serial": "x" * 33}, {"family": "a\x00"}, {"page_size": 100}])
+def test_a_token_that_could_not_be_read_again_is_not_created(path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(StateFileError, match="is not created, because the token has a wrong"):
+        StateFile.create(path, image(**wrong))
+    assert not list(path.parent.iterdir())
+
+
 def test_creating_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(StateFileError, match="nowhere"):
         StateFile.create(tmp_path / "nowhere" / "token.json", image())

@@ -8,8 +8,8 @@ from firmware_sim.testing import TokenMachine
 
 TestToken = TokenMachine.TestCase
 TestToken.settings = settings(
-    max_examples=80,
-    stateful_step_count=40,
+    max_examples=150,
+    stateful_step_count=50,
     derandomize=True,
     database=None,
     deadline=None,  # the first example loads the secure channel's cryptography

@@ -2,13 +2,13 @@
 
 TOTP (RFC 6238) and HOTP (RFC 4226) differ only in what is expected next, so one Window serves both. Whoever asks hands
 in `code_at`, which tells the code of a step. Every step of a window is computed and compared, in constant time, whether
-or not an earlier one matched: how long an answer takes does not tell which step was right.
+or not an earlier one matched: how long an answer takes tells no more than the answer, and not which step was right.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from provision.model import OathType, OtpParameters
@@ -24,7 +24,7 @@ _HOTP_RESYNC_BACK = 100  # likewise for resynchronisation by HOTP, where nothing
 class Window:
     """Steps `first`..`last`, both included, of which only those after `last_step` may be accepted.
 
-    The `recall` steps before `first`, and `last_step` itself, are compared only to tell a replay from a mistake.
+    The `recall` steps before `first`, and `last_step` itself, are looked at only to tell a replay from a mistake.
     """
 
     first: int
@@ -38,12 +38,16 @@ class Window:
     def is_spent(self, step: int) -> bool:
         return self.last_step is not None and step <= self.last_step
 
-    def steps(self) -> list[int]:
-        """All steps to compare, none negative, ascending."""
-        steps = set(range(max(0, self.first - self.recall), self.last + 1))
-        if self.recall and self.last_step is not None:
+    def steps(self) -> range:
+        """The steps of the window, none negative."""
+        return range(max(0, self.first), self.last + 1)
+
+    def recalled(self) -> set[int]:
+        """The steps outside the window that a used code may belong to, none negative."""
+        steps = set(range(max(0, self.first - self.recall), max(0, self.first)))
+        if self.last_step is not None:
             steps.add(self.last_step)
-        return sorted(steps)
+        return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,15 @@ def judge(window: Window, code: str, code_at: CodeAt) -> Verdict:
     a second time for it.
     """
     given = _comparable(code)
-    matches = [step for step in window.steps() if hmac.compare_digest(_comparable(code_at(step)), given)]
-    fresh = [step for step in matches if window.is_fresh(step)]
-    return Verdict(max(fresh, default=None), replayed=not fresh and any(map(window.is_spent, matches)))
+
+    def matches(steps: Iterable[int]) -> list[int]:
+        return [step for step in steps if hmac.compare_digest(_comparable(code_at(step)), given)]
+
+    inside = matches(window.steps())
+    fresh = [step for step in inside if window.is_fresh(step)]
+    if fresh:
+        return Verdict(max(fresh))
+    return Verdict(None, replayed=any(map(window.is_spent, inside + matches(window.recalled()))))
 
 
 def judge_pair(window: Window, first: str, second: str, code_at: CodeAt) -> Verdict:

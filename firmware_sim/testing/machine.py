@@ -1,243 +1,31 @@
-"""For tests, ours and other people's: a bench with a token on it, an administrator, and a Hypothesis state machine.
-
-    class MyTokenMachine(TokenMachine):
-        def make_bench(self) -> Bench: ...
-
-    TestMyToken = MyTokenMachine.TestCase
-
-The machine compares a token with a plain model through two channels, the keypad, an administrator's secure channel,
-a clock, and power cuts at any flash operation. It needs the `hypothesis` package; nothing else of ours does.
-"""
+"""The token against its model: two channels, the keypad, an administrator, a clock, and power cuts at any operation."""
 
 from __future__ import annotations
 
 import copy
-import hmac
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
-from typing import NamedTuple
 
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from firmware_sim.clocks import ManualClock
-from firmware_sim.core.token import Token
-from firmware_sim.families.reference import REFERENCE
-from firmware_sim.flash import MemoryFlash, Moment, PowerCut, Supply, seeded_subset
-from firmware_sim.seams import ApduChannel, Battery, OscillatorError, PowerLost
+from firmware_sim.flash import Moment, PowerCut, seeded_subset
+from firmware_sim.seams import PowerLost
+from firmware_sim.testing.bench import START_S, Bench, make_bench
+from firmware_sim.testing.host import Host
+from firmware_sim.testing.model import Model, ModelCredential, visible
 from provision.wire import oath, reference, scp03
-from provision.wire.apdu import (
-    CLA_GLOBALPLATFORM,
-    CLA_PLAIN,
-    CLA_SECURE,
-    INS_SELECT,
-    P1_SELECT_BY_AID,
-    Command,
-    Response,
-    Sw,
-    decode_response,
-    encode_command,
-)
+from provision.wire.apdu import Response, Sw
 from provision.wire.oath import Flag, HashKind, OathKind, Timing
 from provision.wire.oath import Ins as OathIns
 from provision.wire.reference import Ins as ManagementIns
 
-START_S = 1_700_000_000.0
 _NONCE = b"12345678"
-_ALL = 65536  # Le: as much as there is
-
-
-class SteadyOscillator:
-    """Implements seams.Oscillator: true time plus an offset, and a battery that a test can empty."""
-
-    def __init__(self) -> None:
-        self.offset_us = 0
-        self.battery = Battery.GOOD
-
-    def device_time_us(self, now: float) -> int | None:
-        return None if self.battery is Battery.STOPPED else round(now * 1_000_000) + self.offset_us
-
-    def set_device_time(self, now: float, device_s: int) -> None:
-        if self.battery is Battery.STOPPED:
-            raise OscillatorError("the battery is dead")
-        self.offset_us = device_s * 1_000_000 - round(now * 1_000_000)
-
-    def battery_status(self, now: float) -> Battery:
-        return self.battery
-
-
-class Bench(NamedTuple):
-    """A token and the hands on everything it depends on."""
-
-    token: Token
-    flash: MemoryFlash
-    clock: ManualClock
-    oscillator: SteadyOscillator
-
-    @property
-    def supply(self) -> Supply:
-        return self.flash.supply
-
-
-def make_bench(seed: int = 0, *, wear_limit: int = 1_000_000) -> Bench:
-    """A reference token out of its box, without power."""
-    flash, clock, oscillator = MemoryFlash(wear_limit=wear_limit), ManualClock(START_S), SteadyOscillator()
-    token = Token(
-        family=REFERENCE,
-        serial=f"SIM{seed:05d}",
-        flash=flash,
-        oscillator=oscillator,
-        clock=clock,
-        random=random.Random(seed),  # noqa: S311  # a test's token must repeat itself
-    )
-    return Bench(token, flash, clock, oscillator)
-
-
-class Host:
-    """The other end of a channel: plain commands, and an administrator's secure channel. Checks every R-MAC."""
-
-    def __init__(self, channel: ApduChannel, keys: scp03.KeySet = scp03.FACTORY_KEYS) -> None:
-        self.channel = channel
-        self.keys = keys
-        self.level = scp03.Level.C_MAC_C_ENC_R_MAC_R_ENC
-        self.session: scp03.SessionKeys | None = None
-        self.chain = scp03.INITIAL_CHAIN
-        self.counter = 0
-
-    def exchange(self, command: Command) -> Response:
-        """One command and its whole reply. A command that waits for a touch is a mistake here: use the channel."""
-        raw = self.channel.transmit(encode_command(command))
-        assert raw is not None, "the command waits for a touch"
-        data, sw = decode_response(raw)
-        while sw >> 8 == Sw.MORE_DATA >> 8:
-            raw = self.channel.transmit(encode_command(Command(CLA_PLAIN, OathIns.SEND_REMAINING, 0, 0, b"", _ALL)))
-            assert raw is not None
-            more, sw = decode_response(raw)
-            data += more
-        return Response(data, sw)
-
-    def send(self, ins: int, p1: int = 0, p2: int = 0, data: bytes = b"") -> Response:
-        return self.exchange(Command(CLA_PLAIN, ins, p1, p2, data, _ALL))
-
-    def select(self, aid: bytes = oath.OATH_AID) -> Response:
-        return self.send(INS_SELECT, P1_SELECT_BY_AID, 0, aid)
-
-    def open(self, aid: bytes = oath.OATH_AID, *, level: scp03.Level | None = None, kvn: int = 0) -> Response:
-        """Select and open the secure channel; the response of whichever command refused, or of the last."""
-        self.select(aid)
-        self.level = self.level if level is None else level
-        challenge = bytes(range(scp03.CHALLENGE_SIZE))
-        answer = self.exchange(Command(CLA_GLOBALPLATFORM, scp03.INS_INITIALIZE_UPDATE, kvn, 0, challenge, _ALL))
-        if answer.sw != Sw.OK:
-            return answer
-        card = scp03.InitializeUpdateReply.decode(answer.data)
-        self.session = scp03.session_keys(self.keys, challenge, card.card_challenge)
-        self.chain, self.counter = scp03.INITIAL_CHAIN, 0
-        cryptogram = scp03.host_cryptogram(self.session, challenge, card.card_challenge)
-        return self.exchange(self.sign(Command(CLA_SECURE, scp03.INS_EXTERNAL_AUTHENTICATE, self.level, 0, cryptogram)))
-
-    def sign(self, command: Command) -> Command:
-        """The command with its C-MAC; the chain moves on."""
-        assert self.session is not None
-        self.chain = scp03.command_mac(self.session, self.chain, command)
-        return command._replace(data=command.data + self.chain[: scp03.MAC_SIZE])
-
-    def wrap(self, ins: int, p1: int = 0, p2: int = 0, data: bytes = b"") -> Command:
-        assert self.session is not None
-        self.counter += 1
-        body = scp03.encrypt(self.session, self.counter, data) if data else b""
-        return self.sign(Command(CLA_SECURE, ins, p1, p2, body, _ALL, extended=True))
-
-    def unwrap(self, answer: Response) -> Response:
-        assert self.session is not None
-        if answer.sw != Sw.OK and answer.sw >> 8 not in (0x62, 0x63):
-            return answer
-        body, mac = answer.data[: -scp03.MAC_SIZE], answer.data[-scp03.MAC_SIZE :]
-        assert mac == scp03.response_mac(self.session, self.chain, body, answer.sw), "a wrong R-MAC"
-        if body and self.level is scp03.Level.C_MAC_C_ENC_R_MAC_R_ENC:
-            body = scp03.decrypt(self.session, self.counter, body, response=True)
-        return Response(body, answer.sw)
-
-    def secure(self, ins: int, p1: int = 0, p2: int = 0, data: bytes = b"") -> Response:
-        """Inside the secure channel opened before."""
-        return self.unwrap(self.exchange(self.wrap(ins, p1, p2, data)))
-
-
-@dataclass
-class ModelCredential:
-    put: oath.Put
-    counter: int
-
-    @property
-    def own_clock(self) -> bool:
-        return self.put.timing is not None and Flag.OWN_CLOCK in self.put.timing.flags
-
-    @property
-    def needs_pin(self) -> bool:
-        return self.put.timing is not None and Flag.PIN in self.put.timing.flags
-
-    def check_value(self, nonce: bytes) -> bytes:
-        return hmac.digest(self.put.secret, b"check" + nonce, "sha256")[: oath.CHECK_VALUE_SIZE]
-
-    def value(self, moving_factor: int) -> int:
-        """RFC 4226's Snum."""
-        digest = hmac.digest(self.put.secret, moving_factor.to_bytes(8, "big"), self.put.hash.name)
-        offset = digest[-1] & 15
-        return int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFFFFFF
-
-
-@dataclass
-class Model:
-    """What a token should hold: nothing of it is lost with the power."""
-
-    credentials: dict[str, ModelCredential] = field(default_factory=dict)
-    pin: str | None = None
-    attempts: int = oath.PIN_ATTEMPTS
-    label: str = ""
-    keys: scp03.KeySet = scp03.FACTORY_KEYS
-    kvn: int = scp03.FACTORY_KVN
-
-    def charged(self) -> Model:
-        """The state in the middle of a PIN's comparison."""
-        model = copy.deepcopy(self)
-        model.attempts -= 1
-        return model
-
-    def visible(self) -> object:
-        """What `Token.inspect` should tell."""
-        pin = "unset" if self.pin is None else "set" if self.attempts else "blocked"
-        return (
-            [
-                (name, c.put.kind.name.lower(), c.put.hash.name, c.put.digits, c.own_clock, c.needs_pin)
-                + ((c.counter,) if c.put.kind is OathKind.HOTP else (None,))
-                for name, c in self.credentials.items()
-            ],
-            pin,
-            None if self.pin is None else self.attempts,
-            self.label,
-            self.kvn,
-        )
-
-
-def visible(token: Token) -> object:
-    view = token.inspect()
-    return (
-        [
-            (c["name"], c["type"], c["algorithm"], c["digits"], c["own_clock"], c["pin"], c["counter"])
-            for c in view["credentials"]
-        ],
-        view["pin"],
-        view["attempts_remaining"],
-        view["label"],
-        view["key_version"],
-    )
-
-
-NAMES = st.sampled_from(("a", "15/b", "ü:ä", "x" * oath.MAX_NAME))
-PINS = st.sampled_from(("123456", "654321", "0123456789012345"))
+NAMES = ("a", "15/b", "ü:ä", "x" * oath.MAX_NAME)
+# Chosen among what is on the token, and then the names that need not be there.
+CHOICES = st.integers(0, 4)
+PINS = st.sampled_from(("123456", "0123456789012345"))
 CHANNELS = st.sampled_from((0, 1))
 TIMINGS = st.builds(
     Timing,
@@ -311,6 +99,18 @@ class TokenMachine(RuleBasedStateMachine):
         model.attempts = oath.PIN_ATTEMPTS
         return self.admin.send(OathIns.VERIFY_PIN, data=oath.Pin(model.pin.encode()).encode()).sw == Sw.OK
 
+    def choose(self, choice: int) -> str:
+        """A name, seldom one that is not on the token."""
+        names = [*self.model.credentials, *NAMES]
+        return names[choice % len(names)]
+
+    def has_credentials(self) -> bool:
+        return bool(self.model.credentials)
+
+    def is_worth_erasing(self) -> bool:
+        """Else Hypothesis would erase the token more often than it fills it."""
+        return len(self.model.credentials) > 2 or self.model.attempts < 2
+
     def become(self, model: Model) -> None:
         before = {c.put.secret for c in self.model.credentials.values()}
         now = {c.put.secret for c in model.credentials.values()}
@@ -352,7 +152,7 @@ class TokenMachine(RuleBasedStateMachine):
     # The administrator
 
     @rule(
-        name=NAMES,
+        name=st.sampled_from(NAMES),
         kind=st.sampled_from(OathKind),
         digest=st.sampled_from(HashKind),
         digits=st.integers(6, 8),
@@ -372,15 +172,19 @@ class TokenMachine(RuleBasedStateMachine):
         after.credentials[name] = ModelCredential(new, new.counter or 0)
         self.attempt(self.as_admin(oath.OATH_AID, OathIns.PUT, data=new.encode()), Sw.OK, after)
 
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
+    @precondition(has_credentials)
+    @rule(choice=CHOICES)
+    def delete(self, choice: int) -> None:
+        name = self.choose(choice)
         after = copy.deepcopy(self.model)
         there = after.credentials.pop(name, None)
         do = self.as_admin(oath.OATH_AID, OathIns.DELETE, data=oath.Name(name).encode())
         self.attempt(do, Sw.OK if there else Sw.NO_SUCH_OBJECT, after)
 
-    @rule(old=NAMES, new=NAMES)
-    def rename(self, old: str, new: str) -> None:
+    @precondition(has_credentials)
+    @rule(choice=CHOICES, new=st.sampled_from(NAMES))
+    def rename(self, choice: int, new: str) -> None:
+        old = self.choose(choice)
         after, sw = copy.deepcopy(self.model), Sw.OK
         if old not in after.credentials:
             sw = Sw.NO_SUCH_OBJECT
@@ -392,14 +196,17 @@ class TokenMachine(RuleBasedStateMachine):
             moved.put = with_changes(moved.put, name=new)
         self.attempt(self.as_admin(oath.OATH_AID, OathIns.RENAME, data=oath.Rename(old, new).encode()), sw, after)
 
+    @precondition(is_worth_erasing)
     @rule()
     def reset(self) -> None:
         after = copy.deepcopy(self.model)
         after.credentials.clear()
         self.attempt(self.as_admin(oath.OATH_AID, OathIns.RESET, *oath.RESET_P1_P2), Sw.OK, after)
 
-    @rule(name=NAMES)
-    def check_value(self, name: str) -> None:
+    @precondition(has_credentials)
+    @rule(choice=CHOICES)
+    def check_value(self, choice: int) -> None:
+        name = self.choose(choice)
         do = self.as_admin(oath.OATH_AID, OathIns.CHECK_VALUE, data=oath.CheckValue(name, _NONCE).encode())
         there = self.model.credentials.get(name)
         response = self.attempt(do, Sw.OK if there else Sw.NO_SUCH_OBJECT, self.model)
@@ -433,6 +240,7 @@ class TokenMachine(RuleBasedStateMachine):
         do = self.as_admin(reference.MANAGEMENT_AID, ManagementIns.PUT_KEY, 0, 0x81, data)
         self.attempt(do, Sw.OK, after)
 
+    @precondition(is_worth_erasing)
     @rule()
     def factory_reset(self) -> None:
         do = self.as_admin(reference.MANAGEMENT_AID, ManagementIns.FACTORY_RESET, *reference.FACTORY_RESET_P1_P2)
@@ -456,6 +264,7 @@ class TokenMachine(RuleBasedStateMachine):
         data = oath.Pin(pin.encode()).encode()
         self.attempt(lambda: self.hosts[channel].send(OathIns.SET_PIN, data=data), sw, after)
 
+    @precondition(lambda self: self.model.pin is not None)
     @rule(channel=CHANNELS, pin=PINS, new=st.none() | PINS)
     def verify_or_change_pin(self, channel: int, pin: str, new: str | None) -> None:
         sw, after = self.presented(pin)
@@ -505,12 +314,18 @@ class TokenMachine(RuleBasedStateMachine):
 
         return do
 
-    @precondition(lambda self: self.model.credentials)
-    @rule(channel=CHANNELS, name=NAMES, step=st.none() | st.integers(0, 2**64 - 1))
-    def calculate(self, channel: int, name: str, step: int | None) -> None:
+    @precondition(has_credentials)
+    @rule(
+        channel=CHANNELS, choice=CHOICES, step=st.integers(0, 2**64 - 1), misled=st.sampled_from((False, False, True))
+    )
+    def calculate(self, channel: int, choice: int, step: int, misled: bool) -> None:
+        """`misled`: a challenge where none belongs, or the other way round."""
+        name = self.choose(choice)
         after = copy.deepcopy(self.model)
-        sw, factor = self.expected_factor(channel, after.credentials.get(name), step)
-        data = oath.Calculate(name, step).encode()
+        credential = after.credentials.get(name)
+        challenge = step if credential is None or credential.host_gives_the_time is not misled else None
+        sw, factor = self.expected_factor(channel, credential, challenge)
+        data = oath.Calculate(name, challenge).encode()
         response = self.attempt(lambda: self.hosts[channel].send(OathIns.CALCULATE, 0, 1, data), sw, after)
         if response and factor is not None:
             credential = after.credentials[name]
@@ -525,12 +340,11 @@ class TokenMachine(RuleBasedStateMachine):
         if credential is None:
             return Sw.NO_SUCH_OBJECT, None
         put = credential.put
-        host_gives = put.kind is OathKind.TOTP and not credential.own_clock
-        if host_gives is (step is None):
+        if credential.host_gives_the_time is (step is None):
             return Sw.CONDITIONS_NOT_SATISFIED, None
         if credential.needs_pin and not self.verified[channel]:
             return Sw.SECURITY_STATUS_NOT_SATISFIED, None
-        if host_gives:
+        if credential.host_gives_the_time:
             return Sw.OK, step
         if put.kind is OathKind.HOTP:
             factor = credential.counter

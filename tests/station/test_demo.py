@@ -1,0 +1,51 @@
+"""`provision demo` keeps its promises, says so, and does not when one is broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.cli import demo_acts
+from provision.cli.demo_acts import ACTS, Step
+from provision.cli.demo_stage import BrokenPromise, Stage
+from provision.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+PROMISES = sum(len(steps) for _, steps in ACTS)
+
+
+def test_the_whole_life_of_a_token() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "provision", "demo"], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"{PROMISES} of {PROMISES} steps as promised"
+    assert "\x1b" not in done.stdout, "no colour into a pipe"
+    for word in ("exit 3", "DONE", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED", "in truth"):
+        assert word in done.stdout
+
+
+def test_a_broken_promise_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def kept(stage: Stage) -> str:
+        return "seen"
+
+    def broken(stage: Stage) -> str:
+        raise BrokenPromise("it did not")
+
+    acts = (("One act", (Step("first", kept), Step("second", broken), Step("third", kept))),)
+    monkeypatch.setattr("provision.cli.demo.ACTS", acts)
+    assert main(["demo"]) == BrokenPromise.exit_code != 0
+    shown = capsys.readouterr().out
+    assert "second: it did not" in shown
+    assert "third" not in shown
+    assert shown.splitlines()[-1] == "1 of 3 steps as promised"
+
+
+def test_a_command_that_ends_otherwise_than_promised_is_noticed() -> None:
+    ran = demo_acts.Ran(0, ({"step": "DONE"},), "")
+    assert demo_acts._expect(ran, 0) == {"step": "DONE"}
+    with pytest.raises(BrokenPromise, match="exit code 0 instead of 3"):
+        demo_acts._expect(ran, 3)
