@@ -84,8 +84,10 @@ def check_name(text: str, what: str) -> None:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError:
         raise InputError(f"{what} is not valid Unicode text") from None
-    if not 1 <= size <= MAX_NAME_BYTES:
-        raise InputError(f"{what} has {size} bytes of UTF-8, not 1 to {MAX_NAME_BYTES}", hint="use a shorter name")
+    if not size:
+        raise InputError(f"{what} is empty", hint="give it a name")
+    if size > MAX_NAME_BYTES:
+        raise InputError(f"{what} has {size} bytes of UTF-8, over {MAX_NAME_BYTES}", hint="use a shorter name")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in text):
         raise InputError(f"{what} holds an invisible or control character", hint="type it again")
     if text != text.strip():
