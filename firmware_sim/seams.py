@@ -92,13 +92,6 @@ class Flash(Protocol):
         """
 
 
-@enum.unique
-class Presence(enum.Enum):
-    """What a person at the token did."""
-
-    BUTTON = "button"
-
-
 class Random(Protocol):
     """Where the token's challenges, nonces and ids come from."""
 

@@ -12,30 +12,21 @@ from hypothesis import strategies as st
 from provision import otp
 from provision.errors import SeedError
 from provision.model import Algorithm, OathType, OtpParameters, Secret
+from tests.vectors.rfc import RFC4226_D, RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
-ASCII = b"1234567890" * 7
-RFC4226 = ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"]
-RFC6238 = {
-    59: ("94287082", "46119246", "90693936"),
-    1111111109: ("07081804", "68084774", "25091201"),
-    1111111111: ("14050471", "67062674", "99943326"),
-    1234567890: ("89005924", "91819424", "93441116"),
-    2000000000: ("69279037", "90698825", "38618901"),
-    20000000000: ("65353130", "77737706", "47863826"),
-}
-SIZES = {Algorithm.SHA1: 20, Algorithm.SHA256: 32, Algorithm.SHA512: 64}
+SECRETS = dict(zip(Algorithm, (SECRET_SHA1, SECRET_SHA256, SECRET_SHA512), strict=True))
 
 
-@pytest.mark.parametrize(("counter", "code"), list(enumerate(RFC4226)))
+@pytest.mark.parametrize(("counter", "code"), list(enumerate(RFC4226_D)))
 def test_rfc_4226_appendix_d(counter: int, code: str) -> None:
-    assert otp.code_at(Secret(ASCII[:20]), OtpParameters(OathType.HOTP), counter) == code
+    assert otp.code_at(Secret(SECRET_SHA1), OtpParameters(OathType.HOTP), counter) == code
 
 
-@pytest.mark.parametrize("unix_s", RFC6238)
+@pytest.mark.parametrize("unix_s", RFC6238_B)
 def test_rfc_6238_appendix_b(unix_s: int) -> None:
-    for algorithm, code in zip(Algorithm, RFC6238[unix_s], strict=True):
+    for algorithm, code in zip(Algorithm, RFC6238_B[unix_s], strict=True):
         parameters = OtpParameters(algorithm=algorithm, digits=8)
-        assert otp.code_at(Secret(ASCII[: SIZES[algorithm]]), parameters, parameters.step_at(unix_s)) == code
+        assert otp.code_at(Secret(SECRETS[algorithm]), parameters, parameters.step_at(unix_s)) == code
 
 
 @given(st.binary(min_size=14, max_size=64), st.sampled_from(Algorithm), st.integers(6, 8), st.integers(0, 2**40))
@@ -59,7 +50,7 @@ def test_a_step_starts_where_it_starts(step_s: int, t0_s: int, step: int) -> Non
 
 
 def test_matching_step_finds_the_step_or_nothing() -> None:
-    secret, parameters = Secret(ASCII[:20]), OtpParameters()
+    secret, parameters = Secret(SECRET_SHA1), OtpParameters()
     code = otp.code_at(secret, parameters, 1000)
     assert otp.matching_step(secret, parameters, code, range(998, 1003)) == 1000
     assert otp.matching_step(secret, parameters, code, range(1001, 1003)) is None

@@ -12,9 +12,9 @@ from firmware_sim.testing import START_S, Bench, Host, make_bench
 from provision.wire import oath, reference
 from provision.wire.apdu import Sw
 from provision.wire.oath import Flag, HashKind, Ins, OathKind, Timing
+from tests.vectors.rfc import RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
-SEED = b"1234567890" * 7
-SECRETS = {HashKind.SHA1: SEED[:20], HashKind.SHA256: SEED[:32], HashKind.SHA512: SEED[:64]}
+SECRETS = {HashKind.SHA1: SECRET_SHA1, HashKind.SHA256: SECRET_SHA256, HashKind.SHA512: SECRET_SHA512}
 
 HOTP = {
     "755224": "cc93cf18508d94934c64b65d8ba7667fb7cde4b0",
@@ -28,17 +28,9 @@ HOTP = {
     "399871": "1b3c89f65e6c9e883012052823443f048b4332db",
     "520489": "1637409809a679dc698207310c8c7fc07290d9e5",
 }
-TOTP_CODES = {
-    59: ("94287082", "46119246", "90693936"),
-    1111111109: ("07081804", "68084774", "25091201"),
-    1111111111: ("14050471", "67062674", "99943326"),
-    1234567890: ("89005924", "91819424", "93441116"),
-    2000000000: ("69279037", "90698825", "38618901"),
-    20000000000: ("65353130", "77737706", "47863826"),
-}
 TOTP = [
     (time, digest, code)
-    for time, codes in TOTP_CODES.items()
+    for time, codes in RFC6238_B.items()
     for digest, code in zip((HashKind.SHA1, HashKind.SHA256, HashKind.SHA512), codes, strict=True)
 ]
 
@@ -100,8 +92,8 @@ def test_t0_and_step_move_the_steps(bench: Bench, host: Host) -> None:
     """RFC 6238's 59 s is step 1 (T = 00...01): the same code for 61 s steps in the second one after T0."""
     t0 = int(START_S) - 61
     put(host, kind=OathKind.TOTP, digest=HashKind.SHA1, digits=8, timing=Timing(61, t0, Flag.OWN_CLOCK))
-    assert code(host, None) == TOTP_CODES[59][0]
+    assert code(host, None) == RFC6238_B[59][0]
     bench.clock.advance(60)
-    assert code(host, None) == TOTP_CODES[59][0]
+    assert code(host, None) == RFC6238_B[59][0]
     bench.clock.advance(1)
-    assert code(host, None) != TOTP_CODES[59][0]
+    assert code(host, None) != RFC6238_B[59][0]
