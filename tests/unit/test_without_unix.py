@@ -1,0 +1,80 @@
+"""Where pty, termios, fcntl and AF_UNIX do not exist everything still imports, and the demo keeps its promises on tcp.
+
+Windows itself is not run here: these processes are made to look as if such things were missing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# links.pty is looked at only where there are pseudo-terminals. links.serial imports pyserial, which picks its POSIX
+# driver here and has another on Windows.
+NOT_HERE = {"firmware_sim.links.pty", "provision.links.serial"}
+
+HIDE = """
+import os, socket, subprocess, sys, types  # subprocess first: it takes a system with msvcrt for Windows
+for name in ("pty", "tty", "termios", "fcntl", "resource"):
+    sys.modules[name] = None
+for name in ("openpty", "fork", "setsid"):
+    delattr(os, name)
+del socket.AF_UNIX
+def socketpair():  # as the standard library has it for Windows
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        return near, listener.accept()[0]
+socket.socketpair = socketpair
+stand_in = sys.modules["msvcrt"] = types.ModuleType("msvcrt")
+stand_in.LK_LOCK, stand_in.LK_NBLCK, stand_in.LK_UNLCK = 1, 2, 0
+stand_in.locking = lambda fd, mode, count: None
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> dict[str, str]:
+    """An environment in which Python finds no Unix."""
+    (tmp_path / "sitecustomize.py").write_text(HIDE)
+    return {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+
+
+def run(elsewhere: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *command], env=elsewhere, capture_output=True, text=True, timeout=120)
+
+
+def test_unix_is_really_hidden(elsewhere: dict[str, str]) -> None:
+    for module in ("pty", "termios", "fcntl"):
+        assert run(elsewhere, "-c", f"import {module}").returncode == 1
+    assert (
+        "False False"
+        in run(elsewhere, "-c", "import os, socket; print(hasattr(socket, 'AF_UNIX'), hasattr(os, 'fork'))").stdout
+    )
+
+
+def test_every_module_imports(elsewhere: dict[str, str]) -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in ("provision", "firmware_sim")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    done = run(elsewhere, "-c", program, *[name for name in names if name not in NOT_HERE])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_demo_keeps_its_promises(elsewhere: dict[str, str]) -> None:
+    done = run(elsewhere, "-m", "provision", "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " on 127.0.0.1:" in done.stdout
+
+
+def test_what_needs_unix_says_so(elsewhere: dict[str, str]) -> None:
+    done = run(elsewhere, "-m", "firmware_sim", "run", "--detach")
+    assert done.returncode == 2
+    assert "--detach" in done.stderr
+    assert "Traceback" not in done.stderr
