@@ -10,12 +10,12 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Protocol
 
 from provision.errors import InputError, UsageError
+from provision.locking import lock
 
 
 class Clock(Protocol):
@@ -99,7 +99,9 @@ class FileClock:
         return time.monotonic()
 
     def wait_until(self, t: float) -> None:
-        with _exclusive(self.path.with_name(self.path.name + ".lock")):
+        # Two movers must not overtake each other, or the clock would go back.
+        with self.path.with_name(self.path.name + ".lock").open("a+b") as file:
+            lock(file, wait=True)
             if t > self.now():
                 _replace(self.path, f"{t:.6f}\n")
 
@@ -124,20 +126,3 @@ def _replace(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Hold `path` as a lock. Two movers must not overtake each other, or the clock would go back."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: the byte-range lock of its own C library
-        import msvcrt
-
-        with path.open("a+b") as file:
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]  # absent in POSIX stubs
-            yield
-        return
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
 from provision.errors import Busy
+from provision.locking import lock
 
 
 @contextlib.contextmanager
@@ -22,22 +22,9 @@ def token_lock(directory: Path, serial: str) -> Iterator[None]:
     # quote() leaves dots alone, and no serial may be a path: the suffix takes care of "." and "..".
     with (directory / f"{quote(serial, safe='')}.lock").open("a+b") as file:
         try:
-            _lock(file)
+            lock(file, wait=False)
         except OSError:
             raise Busy(
                 f"another provision process works on token {serial}", hint="wait until it ends, then try again"
             ) from None
         yield
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Raises OSError if another open file holds the lock. Closing `file` releases it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: the byte-range lock of its own C library
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # absent in POSIX stubs
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
