@@ -6,10 +6,12 @@ Real processes: `provision`, `firmware-sim` on a pty with a state file, a server
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +50,10 @@ class Scene:
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        # A simulator that is killed leaves its control socket behind: somewhere that goes away with the scene. Its
+        # path must be short, so it is not below pytest's own.
+        self.temporary = tempfile.TemporaryDirectory(prefix="hwtoken-")
+        self.environment = {**os.environ, "TMPDIR": self.temporary.name}
         (self.folder / "clock").write_text("1767250800\n")
         for name, text in {"pin": "271828", "passphrase": "correct horse"}.items():
             path = self.folder / name
@@ -65,6 +71,7 @@ class Scene:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
+            env=self.environment,
         )
         assert self.sim.stdout is not None
         self.control = json.loads(self.sim.stdout.readline())["control"]
@@ -165,6 +172,7 @@ def converges(folder: Path, run: int) -> None:
         scene.require_convergence()
     finally:
         scene.stop_simulator()
+        scene.temporary.cleanup()
 
 
 @pytest.mark.crash
