@@ -88,24 +88,20 @@ class PtyPort:
     def _host_closed(self) -> None:
         self._link.disconnect()
         self._held_slave = os.open(self._slave_path, os.O_RDWR | os.O_NOCTTY)
-        # FLUSH: what the last host did not read is not for the next one.
-        tty.setraw(self._held_slave, termios.TCSAFLUSH)
+        tty.setraw(self._held_slave)
+        # What the last host did not read is not for the next one; some of it may still be on its way.
+        while _has_input(self._held_slave):
+            termios.tcflush(self._held_slave, termios.TCIFLUSH)
         self._serve()
 
     def _is_read(self) -> bool:
         return self._stream is None or (self._stream.drained and not self._unread())
 
     def _unread(self) -> bool:
-        """Whether bytes of ours wait for the host to read. Closing the master would throw them away.
-
-        poll, not FIONREAD: the kernel moves bytes from one side to the other in the background, and only poll waits
-        for that.
-        """
+        """Whether bytes of ours wait for the host to read. Closing the master would throw them away."""
         slave = os.open(self._slave_path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         try:
-            poll = select.poll()
-            poll.register(slave, select.POLLIN)
-            return bool(poll.poll(0))
+            return _has_input(slave)
         finally:
             os.close(slave)
 
@@ -140,3 +136,14 @@ class PtyPort:
     def _close_descriptors(self) -> None:
         self._release_slave()
         os.close(self._master)
+
+
+def _has_input(fd: int) -> bool:
+    """Whether a read of this side of a pty would return something.
+
+    poll, not FIONREAD: the kernel moves bytes from one side to the other in the background, and only a poll that finds
+    nothing yet waits for that.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
