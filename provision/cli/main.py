@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: sys.argv); the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments  # also where the command line is too broken for click to tell
+    if sys.stdout is None:  # started with it closed: the next file opened would get its number, and our output
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
     try:
         result = provision.main(arguments, prog_name="provision", standalone_mode=False)
         sys.stdout.flush()
@@ -83,6 +85,12 @@ def _tell(
     as_json: bool, kind: str, message: str, hint: str | None, exit_code: int, attributes: dict[str, object]
 ) -> None:
     if as_json:
-        print_json({"error": {"type": kind, "message": message, "hint": hint, **attributes}, "exit_code": exit_code})
+        try:
+            print_json(
+                {"error": {"type": kind, "message": message, "hint": hint, **attributes}, "exit_code": exit_code}
+            )
+        except OSError as error:  # standard output is full or gone: the other stream is left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print_error(f"{message}; and standard output cannot be written: {error.strerror}", hint)
     else:
         print_error(message, hint)
