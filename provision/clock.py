@@ -103,7 +103,7 @@ class FileClock:
         with self.path.with_name(self.path.name + ".lock").open("a+b") as file:
             lock(file, wait=True)
             if t > self.now():
-                _replace(self.path, f"{t:.6f}\n")
+                _replace(self.path, f"{t!r}\n")
 
 
 def parse_clock(text: str | None) -> Clock:

@@ -130,4 +130,9 @@ def _stretch(passphrase: Secret, salt: bytes, cost: ScryptCost) -> bytes:
         raise SeedAuthentication("the passphrase is empty")
     # NFC: the same passphrase typed on two keyboards is the same bytes.
     typed = unicodedata.normalize("NFC", text).encode("utf-8")
-    return Scrypt(salt, _AES, 1 << cost.log2_n, cost.r, cost.p).derive(typed)
+    try:
+        return Scrypt(salt, _AES, 1 << cost.log2_n, cost.r, cost.p).derive(typed)
+    except (MemoryError, ValueError):  # what OpenSSL makes of too large a cost, and of one that RFC 7914 forbids
+        raise SeedAuthentication(
+            "the ledger's private key asks for a work factor that was never written here"
+        ) from None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.clock import FileClock, ManualClock, SystemClock, parse_clock
 from provision.errors import InputError, UsageError
@@ -73,3 +76,13 @@ def test_a_manual_clock_stands_until_moved() -> None:
     assert (clock.now(), clock.monotonic()) == (165, 65)
     with pytest.raises(UsageError):
         clock.advance(-1)
+
+
+@given(st.floats(0, 2**33, allow_nan=False))
+def test_waiting_ends_at_that_time_and_not_a_moment_before(t: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clock"
+        path.write_text("0")
+        clock = FileClock(path)
+        clock.wait_until(t)
+        assert clock.now() == t
