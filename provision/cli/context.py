@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from provision.cli.output import note, print_json
+from provision.cli.output import note, print_json, print_line
 from provision.cli.secrets_input import SecretInput, has_terminal
 from provision.clock import Clock, parse_clock
 from provision.errors import UsageError
@@ -54,7 +54,7 @@ class Context:
         if self.as_json:
             print_json(value)
         else:
-            print(text, flush=True)
+            print_line(text)
 
     def say(self, text: str) -> None:
         """A remark to a person; with --json nobody reads it."""

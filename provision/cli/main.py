@@ -15,7 +15,7 @@ import click
 
 from provision.cli.commands import LEDGER, SERVER, TOKEN, TOP
 from provision.cli.lazy import LazyGroup
-from provision.cli.output import print_error, print_json
+from provision.cli.output import OutputLost, print_error, print_json
 from provision.errors import ProvisionError
 
 INTERNAL, USAGE, INTERRUPTED = 1, 2, 130
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = provision.main(arguments, prog_name="provision", standalone_mode=False)
         sys.stdout.flush()
     except ProvisionError as error:
-        return _failed(error, as_json)
+        return _failed(error, as_json and not isinstance(error, OutputLost))
     except click.Abort:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -89,8 +89,7 @@ def _tell(
             print_json(
                 {"error": {"type": kind, "message": message, "hint": hint, **attributes}, "exit_code": exit_code}
             )
-        except OSError as error:  # standard output is full or gone: the other stream is left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            print_error(f"{message}; and standard output cannot be written: {error.strerror}", hint)
+        except OutputLost as error:
+            print_error(f"{message}; and {error.message}", hint)
     else:
         print_error(message, hint)

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
+
+from provision.errors import ProvisionError
+
+
+class OutputLost(ProvisionError):
+    """Standard output takes nothing: told on the other stream, also with --json."""
 
 
 def print_json(value: Mapping[str, object]) -> None:
     """One object on one line, out at once: somebody may wait for it at the other end of a pipe."""
-    print(json.dumps(value, default=_plain, ensure_ascii=False), flush=True)
+    print_line(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def print_line(text: str) -> None:
+    """A line of the result. Raises OutputLost if standard output takes none, BrokenPipeError if nobody reads it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still in the buffer must not fail a second time when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputLost(
+            f"standard output cannot be written: {error.strerror}", hint="the command itself was carried out"
+        ) from None
 
 
 def print_error(message: str, hint: str | None) -> None:
