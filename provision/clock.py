@@ -71,7 +71,8 @@ class FileClock:
     """One decimal Unix time in a file, replaced atomically; whoever waits on it moves it forward.
 
     The file is the truth for every process that was given it, so `wait_until` returns at once and the others see
-    the new time. `monotonic()` stays real: link deadlines are about the wire, not about the calendar.
+    the new time. Raises InputError for a file that is missing, holds something else or cannot be moved, also when
+    it is made. `monotonic()` stays real: link deadlines are about the wire, not about the calendar.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,12 +87,14 @@ class FileClock:
             raise InputError(
                 f"the clock file {self.path} does not exist", hint="create it with one Unix time in it"
             ) from None
+        except OSError as error:
+            raise InputError(f"the clock file {self.path} cannot be read: {error.strerror}") from error
         except (InvalidOperation, UnicodeDecodeError):
             raise InputError(
                 f"the clock file {self.path} does not hold one decimal Unix time",
                 hint="for example 1767225600.0",
             ) from None
-        if not value.is_finite() or value < 0:
+        if not value.is_finite() or not 0 <= value <= _LATEST_S:
             raise InputError(f"the clock file {self.path} holds {value}, which is not a Unix time")
         return float(value)
 
@@ -100,10 +103,13 @@ class FileClock:
 
     def wait_until(self, t: float) -> None:
         # Two movers must not overtake each other, or the clock would go back.
-        with self.path.with_name(self.path.name + ".lock").open("a+b") as file:
-            lock(file, wait=True)
-            if t > self.now():
-                _replace(self.path, f"{t!r}\n")
+        try:
+            with self.path.with_name(self.path.name + ".lock").open("a+b") as file:
+                lock(file, wait=True)
+                if t > self.now():
+                    _replace(self.path, f"{t!r}\n")
+        except OSError as error:
+            raise InputError(f"the clock file {self.path} cannot be moved: {error.strerror}") from error
 
 
 def parse_clock(text: str | None) -> Clock:
@@ -114,6 +120,9 @@ def parse_clock(text: str | None) -> Clock:
     if scheme != "file" or not path:
         raise UsageError(f"unknown clock {text!r}", hint="use system or file:PATH")
     return FileClock(Path(path))
+
+
+_LATEST_S = 2**40  # as far as a token's clock reaches; the file's other readers know no later time
 
 
 def _replace(path: Path, text: str) -> None:

@@ -44,12 +44,23 @@ def test_racing_waiters_never_move_it_back(tmp_path: Path) -> None:
     assert FileClock(path).now() == 493
 
 
-@pytest.mark.parametrize("content", ["", "yesterday", "-5", "nan", "inf", "1 2", "\xff"])
+@pytest.mark.parametrize("content", ["", "yesterday", "-5", "nan", "inf", "1 2", "\xff", "1e300", "9" * 400])
 def test_a_clock_file_that_is_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "clock"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(InputError, match="clock file"):
         FileClock(path)
+
+
+def test_a_clock_file_that_cannot_be_read_or_moved(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        FileClock(tmp_path)
+    path = tmp_path / "clock"
+    path.write_text("0")
+    clock = FileClock(path)
+    (tmp_path / "clock.lock").mkdir()
+    with pytest.raises(InputError, match="cannot be moved"):
+        clock.wait_until(1)
 
 
 def test_clock_addresses(tmp_path: Path) -> None:
