@@ -65,15 +65,16 @@ class SecretInput:
             if self._stdin_taken:
                 raise UsageError(f"{option} - and another option both want standard input", hint="give one as a file")
             self._stdin_taken = True
-            return sys.stdin.buffer.read(MAX_FILE)
-        try:
-            with Path(file).open("rb") as stream:
-                _warn_if_open(file, os.fstat(stream.fileno()))
-                data = stream.read(MAX_FILE + 1)
-        except OSError as error:
-            raise InputError(f"{file} ({option}) cannot be read: {error.strerror}") from None
+            data = sys.stdin.buffer.read(MAX_FILE + 1)
+        else:
+            try:
+                with Path(file).open("rb") as stream:
+                    _warn_if_open(file, os.fstat(stream.fileno()))
+                    data = stream.read(MAX_FILE + 1)
+            except OSError as error:
+                raise InputError(f"{file} ({option}) cannot be read: {error.strerror}") from None
         if len(data) > MAX_FILE:
-            raise InputError(f"{file} ({option}) is over {MAX_FILE} bytes, which is no secret")
+            raise InputError(f"{_named(file)} ({option}) is over {MAX_FILE} bytes, which is no secret")
         return data
 
     def _line(self, file: str | None, prompt: str, option: str, *, confirm: bool) -> bytes:

@@ -91,6 +91,12 @@ def test_standard_input_is_given_away_once(monkeypatch):
         secrets.admin_key("-")
 
 
+def test_standard_input_is_not_cut_to_size(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"1" * (MAX_FILE + 1))))
+    with pytest.raises(InputError, match=r"standard input .* is over"):
+        SecretInput().read("-", "--otpauth")
+
+
 def test_nobody_there(monkeypatch):
     monkeypatch.setattr(secrets_input, "has_terminal", lambda: False)
     with pytest.raises(UsageError) as caught:
