@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from provision.cli.context import Context
 from provision.errors import InputError
 from provision.model import Algorithm, OtpParameters, Secret
+from provision.newfile import write_new
 
 if TYPE_CHECKING:
     from provision.servers.backend import ServerBackend
@@ -85,16 +85,8 @@ def open_server(context: Context, address: str) -> AbstractContextManager[Server
 def write_secret(path: str, content: bytes, option: str) -> None:
     """A new file that only its owner reads, safely on the disk when this returns. Raises InputError."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new(Path(path), content)
     except FileExistsError:
         raise InputError(f"{path} ({option}) exists already", hint="it is not overwritten: name another") from None
     except OSError as error:
-        raise InputError(f"{path} ({option}) cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(fd)
-    except OSError as error:
-        Path(path).unlink()
         raise InputError(f"{path} ({option}) cannot be written: {error.strerror}") from None

@@ -16,14 +16,15 @@ HOST = {
     "errors": set(),
     "model": {"errors"},
     "locking": set(),
+    "newfile": set(),
     "clock": {"errors", "locking"},
     "otp": {"errors", "model"},
     "links": {"wire", "errors", "model", "clock"},
     "families": {"links", "wire", "errors", "model", "clock"},
     "seeds": {"errors", "model", "clock", "otp"},
-    "servers": {"errors", "model", "clock", "otp"},
+    "servers": {"errors", "model", "clock", "otp", "newfile"},
     "station": {"families", "seeds", "servers", "links", "errors", "model", "clock", "otp", "locking"},
-    "cli": {"station", "families", "seeds", "servers", "links", "wire", "errors", "model", "clock", "otp"},
+    "cli": {"station", "families", "seeds", "servers", "links", "wire", "errors", "model", "clock", "otp", "newfile"},
     "__main__": {"cli"},
 }
 _OSCILLATOR = {"oscillator", "oscillator_state", "temperature", "exact"}  # one thing in four modules

@@ -7,7 +7,6 @@ device and its parameters, so a seed moved to another row, or a row given anothe
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
 import stat
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from provision.errors import Unreachable
 from provision.model import OtpParameters, Secret
+from provision.newfile import write_new
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -72,17 +72,7 @@ class SeedKeys:
 def create_key(path: Path, random: Random) -> bytes:
     """Write a new key file, mode 0600, durably; returns the key. Raises FileExistsError and other OSError."""
     master = random(KEY_BYTES)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(master)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_directory(path.parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
+    write_new(path, master)
     return master
 
 
@@ -103,17 +93,6 @@ def load_key(path: Path) -> bytes:
     if len(master) != KEY_BYTES:
         raise Unreachable(f"{path} is not a key file: a key is {KEY_BYTES} bytes", hint="restore it from a backup")
     return master
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name as durable as its bytes. Windows has no such call, and needs none."""
-    if os.name != "posix":
-        return
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _derived(master: bytes, purpose: bytes) -> bytes:
