@@ -350,6 +350,10 @@ def _get_info() -> Command:
     return Command(CLA_PLAIN, reference.Ins.GET_INFO, 0, 0, b"", MAX_SHORT)
 
 
+# Bytes: far more than 64 credentials need, and an end for a token that always has more (61xx).
+_MAX_REPLY = 1 << 16
+
+
 def _transmit(link: Link, command: Command) -> Response:
     """Exchange, and fetch the rest of a reply that was cut (61xx)."""
     response = _decoded(decode_response, link.exchange(encode_command(command)), link.address)
@@ -360,6 +364,8 @@ def _transmit(link: Link, command: Command) -> Response:
         if not response.data:
             break
         data += response.data
+        if len(data) > _MAX_REPLY:
+            raise RemoteProtocolError(f"the token at {link.address} does not come to the end of its answer")
     return Response(data, response.sw)
 
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provision.clock import ManualClock
 from provision.errors import AdminKeyIncorrect, RemoteProtocolError
+from provision.families.reference import ReferenceSession
 from provision.families.secure_channel import SecureChannel, derive_keys
 from provision.wire import scp03
 from provision.wire.apdu import Command, Response
@@ -152,3 +154,14 @@ def test_keys_are_hkdf_of_master_and_serial(master, serial):
 def test_nothing_of_the_keys_is_shown():
     assert repr(opened(Card())) == "SecureChannel(token T)"
     assert "404142" not in repr(KEYS)
+
+
+def test_a_reply_that_never_ends_is_given_up() -> None:
+    class Endless:
+        address = "test:"
+
+        def exchange(self, command: bytes) -> bytes:
+            return bytes(200) + b"\x61\x00"
+
+    with pytest.raises(RemoteProtocolError, match="end of its answer"):
+        ReferenceSession(Endless(), ManualClock(), bytes).info()
