@@ -27,12 +27,19 @@ class Command(NamedTuple):
     le: int | None = None
     extended: bool = False
 
+    def __repr__(self) -> str:
+        head = f"{self.cla:02X} {self.ins:02X} {self.p1:02X} {self.p2:02X}"
+        return f"Command({head}, {len(self.data)} bytes hidden, le={self.le})"
+
 
 class Response(NamedTuple):
     """A response APDU: data and the status word."""
 
     data: bytes
     sw: int
+
+    def __repr__(self) -> str:
+        return f"Response({len(self.data)} bytes hidden, {self.sw:04X})"
 
 
 @enum.unique

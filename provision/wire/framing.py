@@ -61,6 +61,9 @@ class Frame(NamedTuple):
     session: int
     payload: bytes
 
+    def __repr__(self) -> str:
+        return f"Frame({self.kind:02X}, {self.sequence}, {self.session:08X}, {len(self.payload)} bytes hidden)"
+
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:

@@ -136,3 +136,13 @@ def test_any_bytes_are_tlvs_or_a_wire_error(raw: bytes) -> None:
     except WireError:
         return
     assert sum(len(value) for _, value in pairs) <= len(raw)
+
+
+def test_what_may_carry_a_pin_or_a_code_does_not_show_it() -> None:
+    for carrier in (
+        apdu.Command(0, 0xB2, 0, 0, b"314159"),
+        apdu.Response(b"314159", 0x9000),
+        Frame(1, 1, 7, b"314159"),
+    ):
+        assert "314159" not in repr(carrier)
+        assert "6 bytes hidden" in repr(carrier)
