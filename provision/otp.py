@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from provision.errors import SeedError
@@ -49,23 +48,6 @@ def code_source(secret: Secret, parameters: OtpParameters, *, allow_short_seed: 
 
     b32 = base64.b32encode(secret.reveal()).decode("ascii")
     return pyotp.HOTP(b32, digits=parameters.digits, digest=_DIGESTS[parameters.algorithm]).generate_otp
-
-
-def matching_step(
-    secret: Secret,
-    parameters: OtpParameters,
-    code: str,
-    steps: Iterable[int],
-    *,
-    allow_short_seed: bool = False,
-) -> int | None:
-    """The first of `steps` whose code is `code`, or None. Each comparison is in constant time."""
-    given = code.encode("utf-8", "replace")
-    code_of = code_source(secret, parameters, allow_short_seed=allow_short_seed)
-    for step in steps:
-        if step >= 0 and hmac.compare_digest(code_of(step).encode("ascii"), given):
-            return step
-    return None
 
 
 def _short_source(secret: Secret, parameters: OtpParameters) -> Callable[[int], str]:

@@ -99,18 +99,7 @@ class Ledger:
             "uuid": str(uuid),
             "serial": serial,
             "family": family,
-            "user": job.user,
-            "name": job.name,
-            "server": job.server,
-            "credential": job.credential,
-            "algorithm": job.parameters.algorithm.value,
-            "digits": job.parameters.digits,
-            "time_step_s": job.parameters.time_step_s,
-            "t0_s": job.parameters.t0_s,
-            "origin": job.origin.value,
-            "pin": job.pin,
-            "touch": job.touch,
-            "escrow": job.escrow.value,
+            **_columns(job),
             "state": State.PLANNED.value,
             "created_s": now,
             "changed_s": now,
@@ -215,11 +204,24 @@ class Ledger:
 
 def record(entry: Entry) -> dict[str, Any]:
     """An entry as plain values, for JSON and CSV; never a secret, sealed or not."""
-    job = entry.job
     return {
         "uuid": str(entry.uuid),
         "serial": entry.serial,
         "family": entry.family,
+        **_columns(entry.job),
+        "state": entry.state.value,
+        "seed": _seed_word(entry),
+        "device_id": entry.device_id,
+        "server_step": entry.server_step,
+        "cause": entry.cause,
+        "created_s": entry.created_s,
+        "changed_s": entry.changed_s,
+    }
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    """A job as plain values, all but its seed. Read back by _entry."""
+    return {
         "user": job.user,
         "name": job.name,
         "server": job.server,
@@ -232,13 +234,6 @@ def record(entry: Entry) -> dict[str, Any]:
         "pin": job.pin,
         "touch": job.touch,
         "escrow": job.escrow.value,
-        "state": entry.state.value,
-        "seed": _seed_word(entry),
-        "device_id": entry.device_id,
-        "server_step": entry.server_step,
-        "cause": entry.cause,
-        "created_s": entry.created_s,
-        "changed_s": entry.changed_s,
     }
 
 
