@@ -1,7 +1,8 @@
 """What holds for every test: how Hypothesis looks for examples.
 
 No deadlines: how long an example takes on a busy machine says nothing about the code (speed is measured in bench/).
-Where CI is set the examples are the same at every run; elsewhere they are new ones, and a failure prints how to repeat it.
+Where CI is set the examples are the same at every run; elsewhere they are new ones, and a failure prints how to
+repeat it.
 """
 
 from __future__ import annotations
