@@ -5,7 +5,10 @@ What a command needs is imported when it runs, so that `run` serves, and `press`
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -164,8 +167,6 @@ def _announce(lines: list[dict[str, str]]) -> None:
 
 
 def _default_link() -> str:
-    import os
-
     return "pty" if hasattr(os, "openpty") else "tcp"
 
 
@@ -283,6 +284,8 @@ def power(
 @click.option("--before-reply", is_flag=True, help="With --after: executed, but in place of its answer.")
 def cable(control: str, as_json: bool, action: str, after: str | None, before_reply: bool) -> None:
     """Pull the cable, or plug it in again. INSTRUCTION: a name as `SET TIME`, or two hexadecimal digits."""
+    if before_reply and after is None:
+        raise click.UsageError("--before-reply says how --after pulls: give --after INSTRUCTION too")
     reply = _ask(control, "cable", action=action, after=after, before_reply=before_reply or None)
     if "address" in reply:
         _tell(reply, as_json, reply["address"])
@@ -330,8 +333,15 @@ def _lines(fields: dict[str, Any], indent: str = "") -> str:
 
 
 def _print(text: str) -> None:
-    click.echo(text)
-    sys.stdout.flush()
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still in the buffer must not fail a second time when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.ClickException(f"standard output cannot be written: {error.strerror}") from None
 
 
 def _warn(text: str) -> None:
@@ -340,6 +350,13 @@ def _warn(text: str) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the codes of DESIGN.md."""
+    # Started with one closed: the next file opened, a state file for instance, would get its number.
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not stop a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         exit_code = cli(standalone_mode=False)
     except click.Abort:
@@ -380,5 +397,6 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     line = " ".join(message.split())
     click.echo(f"firmware-sim: {line}", err=True)
     if "--json" in sys.argv[1:]:
-        _print(json.dumps({"error": line, "exit_code": exit_code}))
+        with contextlib.suppress(click.ClickException):  # the line above has told it
+            _print(json.dumps({"error": line, "exit_code": exit_code}))
     sys.exit(exit_code)

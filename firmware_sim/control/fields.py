@@ -51,6 +51,7 @@ class Fields:
                 raise self._wrong(name, "a number") from None
             if number.is_finite() and abs(number.adjusted()) <= _LARGEST_EXPONENT:
                 return number
+            raise self._wrong(name, f"a number of at most {_LARGEST_EXPONENT} digits")
         raise self._wrong(name, "a number")
 
     def choice(self, name: str, kind: type[_E]) -> _E:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -84,10 +85,11 @@ def open_unix(loop: Loop, path: Path, dispatch: Dispatch) -> ControlListener:
         listener.listen(8)
     except OSError as error:  # an AF_UNIX path has room for about 100 bytes
         listener.close()
-        raise ControlError(
-            f"no control socket at {path}: {error.strerror or error}; set TMPDIR to a short path, or use --control tcp",
-            exit_code=3,
-        ) from None
+        if error.errno == errno.EADDRINUSE:
+            advice = "another simulator answers there, or the file is no socket: name another --control unix:PATH"
+        else:
+            advice = "name another --control unix:PATH (a short one), set TMPDIR, or use --control tcp"
+        raise ControlError(f"no control socket at {path}: {error.strerror or error}; {advice}", exit_code=3) from None
     finally:
         os.umask(umask)
     listener.setblocking(False)

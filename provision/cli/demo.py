@@ -53,7 +53,8 @@ class Programme:
 @click.command("demo")
 def demo() -> int:
     """Show the whole life of a token, on the simulator and the embedded server."""
-    programme = Programme(color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    programme = Programme(color=sys.stdout.isatty() and not plain)
     promised = sum(len(steps) for _, steps in ACTS)
     with tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder, Stage(Path(folder), START_S) as stage:
         programme.open("A simulated token and every command in a process of its own, on a clock that jumps.")

@@ -6,6 +6,7 @@ command with steps: one a line), an error `{"error": {"type", "message", "hint",
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in arguments  # also where the command line is too broken for click to tell
     if sys.stdout is None:  # started with it closed: the next file opened would get its number, and our output
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not stop a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result = provision.main(arguments, prog_name="provision", standalone_mode=False)
         sys.stdout.flush()

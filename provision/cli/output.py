@@ -16,8 +16,8 @@ class OutputLost(ProvisionError):
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """One object on one line, out at once: somebody may wait for it at the other end of a pipe."""
-    print_line(json.dumps(value, default=_plain, ensure_ascii=False))
+    """One object on one line, in ASCII whatever the locale, out at once: somebody may wait for it in a pipe."""
+    print_line(json.dumps(value, default=_plain))
 
 
 def print_line(text: str) -> None:

@@ -64,6 +64,8 @@ class SecretInput:
         if file == "-":
             if self._stdin_taken:
                 raise UsageError(f"{option} - and another option both want standard input", hint="give one as a file")
+            if sys.stdin is None:
+                raise InputError(f"standard input ({option}) is closed", hint="give a file, or leave the option out")
             self._stdin_taken = True
             data = sys.stdin.buffer.read(MAX_FILE + 1)
         else:

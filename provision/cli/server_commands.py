@@ -12,7 +12,7 @@ from uuid import UUID
 import click
 
 from provision.cli.context import Context, common_options
-from provision.cli.output import table
+from provision.cli.output import OutputLost, table
 from provision.cli.station_options import (
     algorithm_option,
     digits_option,
@@ -95,9 +95,18 @@ def register(
             if otpauth_out != "-":
                 Path(otpauth_out).unlink()
             raise
-    told = {"otpauth": uri} if otpauth_out == "-" else {"otpauth_file": otpauth_out}
-    text = uri if otpauth_out == "-" else f"{user}'s device {name!r} registered; its seed is in {otpauth_out}"
-    context.result({**_plain(device), **told}, text)
+        if otpauth_out == "-":
+            try:
+                context.result({**_plain(device), "otpauth": uri}, uri)
+            except BrokenPipeError:
+                server.delete(device.device_id)
+                raise
+            except OutputLost as error:
+                server.delete(device.device_id)
+                raise OutputLost(error.message, hint="nothing stays registered: nobody has the seed") from None
+            return
+    text = f"{user}'s device {name!r} registered; its seed is in {otpauth_out}"
+    context.result({**_plain(device), "otpauth_file": otpauth_out}, text)
 
 
 @click.command("check")

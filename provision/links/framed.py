@@ -40,6 +40,8 @@ PENDING_SILENCE_S = 2.5  # PENDING comes each second: two missed ones mean that 
 # What goes before a repeat: ends whatever half of a frame the line left in the device, and is nothing otherwise.
 _DELIMITER = b"\0"
 
+_WRONG_PORT = "check that this is the token's port and that the token has power"
+
 
 class ByteStream(Protocol):
     """Bytes both ways. Raises LinkError when the line is gone."""
@@ -134,7 +136,7 @@ class FramedLink:
             if not patience.renew():
                 raise Timeout(
                     f"nothing at {self._address} answers as a token",
-                    hint="check that this is the token's port and that the token has power",
+                    hint=_WRONG_PORT,
                 )
 
     def _opened(self, frame: Frame) -> None:
@@ -145,7 +147,7 @@ class FramedLink:
             )
         reply = self._decoded(HelloReply.decode, frame.payload)
         if frame.kind != Kind.HELLO_REPLY or reply.version != PROTOCOL_VERSION:
-            raise RemoteProtocolError(f"the token at {self._address} answers HELLO with something else")
+            raise RemoteProtocolError(f"what is at {self._address} answers HELLO with something else", hint=_WRONG_PORT)
         self._boot_id = reply.boot_id
         self._max_apdu = min(reply.max_apdu, MAX_PAYLOAD)
         self._sequence = 0
@@ -199,7 +201,9 @@ class FramedLink:
         try:
             return decode(payload)
         except WireError as error:
-            raise RemoteProtocolError(f"the token at {self._address}: {error}") from error
+            raise RemoteProtocolError(
+                f"what is at {self._address} does not answer as a token: {error}", hint=_WRONG_PORT
+            ) from error
 
 
 def _is_corrupt(frame: Frame) -> bool:

@@ -45,7 +45,7 @@ def parse_otpauth(text: str, *, allow_short_seed: bool = False) -> OtpAuth:
     if parts.fragment:
         raise SeedSyntax("the otpauth URI goes on after a # sign", line=1, hint="a # in a name is written %23")
     issuer, account = _label(parts.path, fields.get("issuer"))
-    if "secret" not in fields:
+    if not fields.get("secret"):
         raise SeedSyntax("the otpauth URI has no secret", line=1, hint=_HINT)
     secret = parse_seed(fields["secret"], SeedFormat.BASE32, allow_short_seed=allow_short_seed)
     return OtpAuth(account, issuer, secret, _parameters(oath_type, fields))

@@ -131,7 +131,7 @@ def open_server(address: str, clock: Clock) -> ServerBackend:
     """The server that `embedded:FILE` (or another scheme) names. Raises UsageError, Unreachable."""
     scheme, _, rest = address.partition(":")
     if scheme not in BACKENDS or not rest:
-        raise UsageError(f"unknown server address {address!r}", hint=f"use one of {', '.join(BACKENDS)}: and a place")
+        raise UsageError(f"unknown server address {address!r}", hint="for example embedded:server.db")
     module, _, function = BACKENDS[scheme].partition(":")
     backend: ServerBackend = getattr(importlib.import_module(module), function)(rest, clock)
     return backend

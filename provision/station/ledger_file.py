@@ -159,7 +159,10 @@ def _named(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _explained(path, error) from error
     except OSError as error:
-        raise LedgerError(f"the ledger {path}: {error.strerror}") from error
+        raise LedgerError(
+            f"the ledger {path} cannot be opened or made: {error.strerror}",
+            hint="check the path and who may write there",
+        ) from error
 
 
 def _explained(path: Path, error: sqlite3.Error) -> ProvisionError:

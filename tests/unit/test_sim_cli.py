@@ -249,6 +249,7 @@ def test_it_runs_where_there_is_no_pty_no_fcntl_and_no_unix_socket(start: Start)
         (["screen", "--control", "carrier-pigeon"], 2, "'carrier-pigeon'"),
         (["screen"], 2, "--control"),
         (["age", "--control", "unix:/x"], 2, "say how long"),
+        (["cable", "unplug", "--before-reply", "--control", "unix:/x"], 2, "--after"),
         (["dance"], 2, "'dance'"),
     ],
 )
