@@ -9,13 +9,11 @@ from firmware_sim.core.machine import Event, Lifecycle, check
 from firmware_sim.core.refusal import Refused
 from firmware_sim.journal import Store
 from provision.wire.apdu import Sw
+from provision.wire.globalplatform import FACTORY_KVN
 
 if TYPE_CHECKING:
     from provision.wire.scp03 import KeySet
 
-# wire.scp03.FACTORY_KVN, repeated because that module loads `cryptography`, which a token that nobody administers
-# should not pay for; a test compares the two.
-FACTORY_VERSION = 0xFF
 _VERSIONS = range(0x01, 0x80)  # GlobalPlatform 11.8: what PUT KEY may write
 
 
@@ -32,7 +30,7 @@ class AdminKeys:
     @property
     def version(self) -> int:
         record = self._store.get(Key.ADMIN_KEYS)
-        return FACTORY_VERSION if record is None else record[0]
+        return FACTORY_KVN if record is None else record[0]
 
     @property
     def keys(self) -> KeySet:

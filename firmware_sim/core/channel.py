@@ -24,6 +24,7 @@ from provision.wire.apdu import (
     Sw,
     decode_command,
 )
+from provision.wire.globalplatform import CHALLENGE_SIZE, INS_EXTERNAL_AUTHENTICATE, INS_INITIALIZE_UPDATE
 from provision.wire.oath import Ins
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 _CHAINING = 0x10
 _CLA_SECURE_ISO = 0x04  # what GlobalPlatform's 84 is to ISO/IEC 7816-4's own instructions
 _MIN_AID = 5  # ISO/IEC 7816-4 section 12.2.3: an AID has at least a registered identifier of 5 bytes
-_INS_INITIALIZE_UPDATE = 0x50  # as in wire.scp03, which is not imported before a secure channel is opened
-_INS_EXTERNAL_AUTHENTICATE = 0x82  # as above
-_CHALLENGE_SIZE = 8  # as above
 _OK = b"\x90\x00"
 
 
@@ -183,11 +181,11 @@ class Channel:
         raise Refused(Sw.FILE_NOT_FOUND)
 
     def _initialize_update(self, command: Command, running: Running) -> bytes:
-        if command.ins != _INS_INITIALIZE_UPDATE or self._selected is None:
+        if command.ins != INS_INITIALIZE_UPDATE or self._selected is None:
             raise Refused(Sw.INS_NOT_SUPPORTED)
         if command.p2:
             raise Refused(Sw.INCORRECT_P1_P2)
-        if len(command.data) != _CHALLENGE_SIZE:
+        if len(command.data) != CHALLENGE_SIZE:
             raise Refused(Sw.WRONG_LENGTH)
         running.admin_keys.require_version(command.p1)
         from firmware_sim.core.scp import Handshake
@@ -203,7 +201,7 @@ class Channel:
         return self._handshake.reply
 
     def _secure(self, command: Command) -> bytes | None:
-        if self._handshake is not None and command.ins == _INS_EXTERNAL_AUTHENTICATE:
+        if self._handshake is not None and command.ins == INS_EXTERNAL_AUTHENTICATE:
             return self._external_authenticate(self._handshake, command)
         session = self._session
         if session is None:

@@ -11,6 +11,7 @@ from firmware_sim.core.refusal import Refused
 from firmware_sim.seams import Random
 from provision.wire import scp03
 from provision.wire.apdu import CLA_PLAIN, Command, Sw
+from provision.wire.globalplatform import CHALLENGE_SIZE
 
 
 class Handshake:
@@ -19,7 +20,7 @@ class Handshake:
     def __init__(
         self, *, keys: scp03.KeySet, version: int, device_id: bytes, host_challenge: bytes, random: Random
     ) -> None:
-        card_challenge = random.randbytes(scp03.CHALLENGE_SIZE)
+        card_challenge = random.randbytes(CHALLENGE_SIZE)
         self._session = scp03.session_keys(keys, host_challenge, card_challenge)
         self._host_cryptogram = scp03.host_cryptogram(self._session, host_challenge, card_challenge)
         self.reply = scp03.InitializeUpdateReply(
@@ -38,7 +39,7 @@ class Handshake:
             raise Refused(Sw.INCORRECT_P1_P2) from None
         if command.p2:
             raise Refused(Sw.INCORRECT_P1_P2)
-        if len(command.data) != scp03.CHALLENGE_SIZE + scp03.MAC_SIZE:
+        if len(command.data) != CHALLENGE_SIZE + scp03.MAC_SIZE:
             raise Refused(Sw.WRONG_LENGTH)
         session = SecureSession(self._session, level)
         data, mac = command.data[: -scp03.MAC_SIZE], command.data[-scp03.MAC_SIZE :]

@@ -10,9 +10,7 @@ from typing import NamedTuple, Protocol
 from firmware_sim.seams import ApduChannel, DeviceLink, PowerLost
 from provision.wire import oath, reference
 from provision.wire.apdu import INS_SELECT, P1_SELECT_BY_AID
-
-_INS_INITIALIZE_UPDATE = 0x50  # as in wire.scp03, whose cryptography a start need not wait for
-_INS_EXTERNAL_AUTHENTICATE = 0x82  # as above
+from provision.wire.globalplatform import INS_EXTERNAL_AUTHENTICATE, INS_INITIALIZE_UPDATE
 
 
 class Instruction(NamedTuple):
@@ -34,8 +32,8 @@ INSTRUCTIONS: dict[str, Instruction] = {
     **{_spelled(ins.name): Instruction(ins) for ins in (*oath.Ins, *reference.Ins)},
     "SELECT": Instruction(INS_SELECT, P1_SELECT_BY_AID),
     "CALCULATE ALL": Instruction(INS_SELECT, 0x00),
-    "INITIALIZE UPDATE": Instruction(_INS_INITIALIZE_UPDATE),
-    "EXTERNAL AUTHENTICATE": Instruction(_INS_EXTERNAL_AUTHENTICATE),
+    "INITIALIZE UPDATE": Instruction(INS_INITIALIZE_UPDATE),
+    "EXTERNAL AUTHENTICATE": Instruction(INS_EXTERNAL_AUTHENTICATE),
 }
 
 

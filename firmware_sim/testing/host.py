@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmware_sim.seams import ApduChannel
-from provision.wire import oath, scp03
+from provision.wire import globalplatform, oath, scp03
 from provision.wire.apdu import (
     CLA_GLOBALPLATFORM,
     CLA_PLAIN,
@@ -53,15 +53,19 @@ class Host:
         """Select and open the secure channel; the response of whichever command refused, or of the last."""
         self.select(aid)
         self.level = self.level if level is None else level
-        challenge = bytes(range(scp03.CHALLENGE_SIZE))
-        answer = self.exchange(Command(CLA_GLOBALPLATFORM, scp03.INS_INITIALIZE_UPDATE, kvn, 0, challenge, _ALL))
+        challenge = bytes(range(globalplatform.CHALLENGE_SIZE))
+        answer = self.exchange(
+            Command(CLA_GLOBALPLATFORM, globalplatform.INS_INITIALIZE_UPDATE, kvn, 0, challenge, _ALL)
+        )
         if answer.sw != Sw.OK:
             return answer
         card = scp03.InitializeUpdateReply.decode(answer.data)
         self.session = scp03.session_keys(self.keys, challenge, card.card_challenge)
         self.chain, self.counter = scp03.INITIAL_CHAIN, 0
         cryptogram = scp03.host_cryptogram(self.session, challenge, card.card_challenge)
-        return self.exchange(self.sign(Command(CLA_SECURE, scp03.INS_EXTERNAL_AUTHENTICATE, self.level, 0, cryptogram)))
+        return self.exchange(
+            self.sign(Command(CLA_SECURE, globalplatform.INS_EXTERNAL_AUTHENTICATE, self.level, 0, cryptogram))
+        )
 
     def sign(self, command: Command) -> Command:
         """The command with its C-MAC; the chain moves on."""

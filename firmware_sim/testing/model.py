@@ -7,7 +7,7 @@ import hmac
 from dataclasses import dataclass, field
 
 from firmware_sim.core.token import Token
-from provision.wire import oath, scp03
+from provision.wire import globalplatform, oath, scp03
 from provision.wire.oath import Flag, OathKind
 
 
@@ -47,7 +47,7 @@ class Model:
     attempts: int = oath.PIN_ATTEMPTS
     label: str = ""
     keys: scp03.KeySet = scp03.FACTORY_KEYS
-    kvn: int = scp03.FACTORY_KVN
+    kvn: int = globalplatform.FACTORY_KVN
 
     def charged(self) -> Model:
         """The state in the middle of a PIN's comparison."""

@@ -55,6 +55,7 @@ from provision.wire.apdu import (
     encode_command,
 )
 from provision.wire.framing import MAX_PAYLOAD
+from provision.wire.globalplatform import CHALLENGE_SIZE, FACTORY_KVN
 
 if TYPE_CHECKING:  # the secure channel loads `cryptography`, which only an administrator's command needs
     from provision.families.secure_channel import SecureChannel
@@ -64,7 +65,6 @@ MIN_ADMIN_KEY = 16  # bytes
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_FACTORY_KVN = 0xFF
 _CAPABILITIES = frozenset(Capability)
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
@@ -279,7 +279,7 @@ class ReferenceSession:
 
     def _open_channel(self, aid: bytes) -> tuple[KeySet, SecureChannel]:
         from provision.families.secure_channel import SecureChannel
-        from provision.wire.scp03 import CHALLENGE_SIZE, FACTORY_KEYS
+        from provision.wire.scp03 import FACTORY_KEYS
 
         if self._keys is None:
             raise LocalProtocolError("authenticate() comes before an administrator's command")
@@ -387,7 +387,7 @@ def _token_info(info: reference.Info) -> TokenInfo:
         clock_kind=ClockKind.FREE,
         pin_state=_PIN_STATE[info.pin_status],
         attempts_remaining=None if info.pin_status is reference.PinStatus.UNSET else info.attempts_remaining,
-        factory_keys=info.key_version == _FACTORY_KVN,
+        factory_keys=info.key_version == FACTORY_KVN,
         credentials_used=info.credentials_used,
         credentials_max=info.credentials_max,
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from provision.errors import AdminKeyIncorrect, RemoteProtocolError
 from provision.wire import WireError, scp03
 from provision.wire.apdu import CLA_GLOBALPLATFORM, CLA_SECURE, MAX_SHORT, Command, Response, Sw
+from provision.wire.globalplatform import FACTORY_KVN, INS_EXTERNAL_AUTHENTICATE, INS_INITIALIZE_UPDATE
 
 FIRST_KVN = 0x01
 """The key version that replaces the factory's FF."""
@@ -51,9 +52,7 @@ class SecureChannel:
         Raises AdminKeyIncorrect, LinkError, RemoteProtocolError.
         """
         self._who = who
-        reply = transmit(
-            Command(CLA_GLOBALPLATFORM, scp03.INS_INITIALIZE_UPDATE, _ANY_KVN, 0, host_challenge, MAX_SHORT)
-        )
+        reply = transmit(Command(CLA_GLOBALPLATFORM, INS_INITIALIZE_UPDATE, _ANY_KVN, 0, host_challenge, MAX_SHORT))
         if reply.sw != Sw.OK:
             raise self._broken(f"INITIALIZE UPDATE was answered with status {reply.sw:04X}")
         try:
@@ -72,9 +71,7 @@ class SecureChannel:
         self._counter = 0
         self._chain = scp03.INITIAL_CHAIN
         cryptogram = scp03.host_cryptogram(self._keys, host_challenge, card.card_challenge)
-        final = transmit(
-            self._with_mac(Command(CLA_SECURE, scp03.INS_EXTERNAL_AUTHENTICATE, _LEVEL, 0, cryptogram, None))
-        )
+        final = transmit(self._with_mac(Command(CLA_SECURE, INS_EXTERNAL_AUTHENTICATE, _LEVEL, 0, cryptogram, None)))
         if final.sw != Sw.OK:
             # The token proved that it has the same keys, so they cannot be wrong: something between altered bytes.
             raise self._broken(f"EXTERNAL AUTHENTICATE was answered with status {final.sw:04X}")
@@ -112,12 +109,12 @@ class SecureChannel:
 
 
 def _check_version(who: str, kvn: int, *, factory: bool) -> None:
-    if factory and kvn != scp03.FACTORY_KVN:
+    if factory and kvn != FACTORY_KVN:
         raise AdminKeyIncorrect(
             f"{who} no longer has its factory keys (it has key version {kvn:02X})",
             hint="give the administrator key with --admin-key-file",
         )
-    if not factory and kvn == scp03.FACTORY_KVN:
+    if not factory and kvn == FACTORY_KVN:
         raise AdminKeyIncorrect(
             f"{who} still has its factory keys",
             hint="leave --admin-key-file away, or give the token its key first with `token set-admin-key`",

@@ -19,15 +19,10 @@ from provision.wire.apdu import Command
 
 KEY_SIZE = 16
 MAC_SIZE = 8
-CHALLENGE_SIZE = 8
 INITIAL_CHAIN = bytes(16)
-FACTORY_KVN = 0xFF
 KEY_INFO_SCP = 0x03
 # i parameter (Amendment D table 5-1): R-MAC and R-ENC supported, true random challenge, S8.
 KEY_INFO_I = 0x60
-
-INS_INITIALIZE_UPDATE = 0x50
-INS_EXTERNAL_AUTHENTICATE = 0x82
 
 KEY_TYPE_AES = 0x88
 _KCV_INPUT = b"\x01" * 16  # GlobalPlatform B.6: the check value of an AES key encrypts 16 bytes of 01

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_sim.core.admin_keys import FACTORY_VERSION
 from firmware_sim.flash import MemoryFlash, Moment, PowerCut, seeded_subset
 from firmware_sim.seams import PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
-from provision.wire import oath, reference, scp03
+from provision.wire import oath, reference
 from provision.wire.apdu import Sw
 from provision.wire.oath import Ins
 
@@ -217,7 +216,3 @@ def test_nothing_is_compared_if_it_cannot_be_charged(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("hmac.compare_digest", lambda a, b: compared.append(a) or False)
     assert verify(host, PIN) == Sw.MEMORY_FAILURE
     assert compared == []
-
-
-def test_the_factory_version_is_the_wire_s() -> None:
-    assert FACTORY_VERSION == scp03.FACTORY_KVN

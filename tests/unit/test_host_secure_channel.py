@@ -13,7 +13,7 @@ from provision.clock import ManualClock
 from provision.errors import AdminKeyIncorrect, RemoteProtocolError
 from provision.families.reference import ReferenceSession
 from provision.families.secure_channel import SecureChannel, derive_keys
-from provision.wire import scp03
+from provision.wire import globalplatform, scp03
 from provision.wire.apdu import Command, Response
 
 HOST, CARD = b"hostchal", b"cardchal"
@@ -31,7 +31,7 @@ class Card:
         self.authenticated = Response(b"", 0x9000)
 
     def transmit(self, command):
-        if command.ins == scp03.INS_INITIALIZE_UPDATE:
+        if command.ins == globalplatform.INS_INITIALIZE_UPDATE:
             cryptogram = scp03.card_cryptogram(self.session, HOST, CARD)
             return Response(
                 scp03.InitializeUpdateReply(bytes(10), self.kvn, CARD, cryptogram).encode(),
@@ -133,7 +133,7 @@ def test_a_handshake_that_goes_wrong(first, final):
     card = Card()
 
     def transmit(command):
-        if command.ins == scp03.INS_INITIALIZE_UPDATE:
+        if command.ins == globalplatform.INS_INITIALIZE_UPDATE:
             return first or card.transmit(command)
         return final
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from provision.wire import apdu, framing, oath, scp03
+from provision.wire import apdu, framing, globalplatform, oath, scp03
 from provision.wire.apdu import Response
 from provision.wire.reference import MANAGEMENT_AID
 
@@ -40,7 +40,7 @@ class BothSides:
 
     def external_authenticate(self, level: int) -> bytes:
         cryptogram = scp03.host_cryptogram(self.session, *self.challenges)
-        return self._with_mac(apdu.Command(0x84, scp03.INS_EXTERNAL_AUTHENTICATE, level, 0, cryptogram))
+        return self._with_mac(apdu.Command(0x84, globalplatform.INS_EXTERNAL_AUTHENTICATE, level, 0, cryptogram))
 
     def wrap(self, plain: apdu.Command) -> bytes:
         self.counter += 1
