@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -57,7 +57,7 @@ class KeyPair:
     """Whom seeds are sealed to: `public` in the clear (32 bytes), the private half `wrapped` by a passphrase."""
 
     public: bytes
-    wrapped: bytes
+    wrapped: bytes = field(repr=False)
 
 
 def create_key_pair(

@@ -19,7 +19,8 @@ MAX_SECRET_BYTES = 128  # the longest that RFC 6030 examples and vendors use is 
 MAX_FILE_BYTES = 16 * 1024
 
 _HEX = frozenset("0123456789ABCDEF")
-_BASE32 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+_BASE32_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # by value (RFC 4648 table 3)
+_BASE32 = frozenset(_BASE32_DIGITS)
 _SPARE_BITS = {0: 0, 2: 2, 4: 4, 5: 1, 7: 3}  # characters mod 8 -> bits of the last one that hold nothing
 _GROUPING = re.compile(r"[\s\-]+")
 _TYPED = "type it again from where the seed came from"
@@ -136,7 +137,7 @@ def _base32_fault(compact: str) -> Fault | None:
             f"{padding} characters of padding where there are {-len(digits) % 8} or none",
             "leave the = signs out, or copy all of them",
         )
-    value = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(digits[-1])
+    value = _BASE32_DIGITS.index(digits[-1])
     if value & ((1 << _SPARE_BITS[len(digits) % 8]) - 1):
         return (
             "the last base32 digit holds bits that belong to no byte",

@@ -65,18 +65,11 @@ class LedgerFile:
             except FileExistsError:
                 raise InputError(f"{path} exists already", hint="a ledger is never overwritten: name another") from None
             try:
-                connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-                file = cls(path, _prepared(connection))
-                with file.change() as connection:
-                    for statement in _statements(_SCHEMA):
-                        connection.execute(statement)
-                    connection.execute("INSERT INTO key_pair VALUES (1, ?, ?, ?)", (public, wrapped, created_s))
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                return cls(path, _filled(path, public, wrapped, created_s))
             except BaseException:
-                path.unlink()
+                for suffix in ("", "-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
                 raise
-        return file
 
     @classmethod
     def open(cls, path: Path) -> LedgerFile:
@@ -131,6 +124,22 @@ class LedgerFile:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _filled(path: Path, public: bytes, wrapped: bytes, created_s: float) -> sqlite3.Connection:
+    """The connection to an empty file that is a ledger from now on."""
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        with LedgerFile(path, _prepared(connection)).change():
+            for statement in _statements(_SCHEMA):
+                connection.execute(statement)
+            connection.execute("INSERT INTO key_pair VALUES (1, ?, ?, ?)", (public, wrapped, created_s))
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        connection.close()  # here, because Windows deletes nothing that is open
+        raise
+    return connection
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -61,12 +61,12 @@ class TokenSteps:
 
     def write(self, secret: Secret) -> str:
         """The credential is on the token with this very seed. Raises Quarantined if another holds its name."""
-        found = self._holds(secret)
+        found = self.holds(secret)
         if found is None:
             self._session.put(self._wanted(secret))
             if Capability.CHECK_VALUE not in self._info.capabilities:
                 return "seed written"
-            if self._holds(secret) is not True:
+            if self.holds(secret) is not True:
                 raise TokenError(
                     f"token {self._info.serial} took the credential {self._job.credential!r} and does not have it",
                     hint="run the same command again; if it stays so, the token's memory is broken",
@@ -79,7 +79,9 @@ class TokenSteps:
 
     def holds(self, secret: Secret) -> bool | None:
         """Whether the job's credential on the token has this seed, None if there is no such credential."""
-        return self._holds(secret)
+        if Capability.CHECK_VALUE in self._info.capabilities:
+            return self._session.check_value(self._job.credential, secret)
+        return self._proof.two_codes_match(secret) if self._listed() else None
 
     def set_time(self, *, was_set: bool) -> str:
         """The token's clock is right: set it, unless it `was_set` and still is."""
@@ -89,11 +91,6 @@ class TokenSteps:
             if latest >= -TOLERANCE_S and earliest <= TOLERANCE_S:
                 return "the clock is right still"
         return f"clock set on a second's edge, now {set_time(self._session, self._clock).residual} from station time"
-
-    def _holds(self, secret: Secret) -> bool | None:
-        if Capability.CHECK_VALUE in self._info.capabilities:
-            return self._session.check_value(self._job.credential, secret)
-        return self._proof.two_codes_match(secret) if self._listed() else None
 
     def _listed(self) -> CredentialInfo | None:
         return next((c for c in self._session.credentials() if c.name == self._job.credential), None)

@@ -128,17 +128,10 @@ def cobs_encode(data: bytes) -> bytes:
     """COBS without the delimiter."""
     out = bytearray()
     for run in data.split(b"\0"):
-        while len(run) > 253:
-            if len(run) == 254:
-                # A full run carries no implied zero; the empty run after it does.
-                break
+        while len(run) >= 254:  # a full run carries no implied zero; what comes after it does, empty or not
             out.append(255)
             out += run[:254]
             run = run[254:]
-        if len(run) == 254:
-            out.append(255)
-            out += run
-            run = b""
         out.append(len(run) + 1)
         out += run
     return bytes(out)

@@ -205,7 +205,7 @@ def test_a_ledger_that_cannot_be_made_leaves_nothing(tmp_path, clock, monkeypatc
     path = tmp_path / "x"
     with pytest.raises(LedgerError):
         Ledger.create(path, PAIR, clock)
-    assert not path.exists()
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError):
         Ledger.create(tmp_path / "file" / "ledger", PAIR, clock)

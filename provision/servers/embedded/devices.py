@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from provision.model import Algorithm, OathType, OtpParameters
@@ -30,8 +30,8 @@ class StoredDevice:
     account: Account
     name: str
     serial: str | None
-    fingerprint: bytes
-    sealed: bytes
+    fingerprint: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
     parameters: OtpParameters
     disabled: bool
     drift_steps: int
