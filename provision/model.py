@@ -108,7 +108,7 @@ class ClockKind(enum.Enum):
 
 @enum.unique
 class Capability(enum.Enum):
-    """What a driver can do; each member obliges the methods that Driver's docstring lists beside it."""
+    """What a driver can do; each member obliges the methods that families.driver.Session lists beside it."""
 
     CLOCK_READ = "clock-read"
     CLOCK_SET = "clock-set"
@@ -166,5 +166,5 @@ class ClockReading:
 class Code:
     """A code as a token gave it. `value` is text: leading zeros stay. `device_s`: the clock it used, if its own."""
 
-    value: str
+    value: str = field(repr=False)
     device_s: float | None = None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from provision import otp
 from provision.errors import SeedError
-from provision.model import Algorithm, OathType, OtpParameters, Secret
+from provision.model import Algorithm, Code, OathType, OtpParameters, Secret
 from tests.vectors.rfc import RFC4226_D, RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
 SECRETS = dict(zip(Algorithm, (SECRET_SHA1, SECRET_SHA256, SECRET_SHA512), strict=True))
@@ -64,6 +64,10 @@ def test_codes_are_right_in_the_autumn_hour_that_comes_twice() -> None:
     }
     assert len(set(codes.values())) == 1
     assert codes["UTC"].split()[1] == "155061"
+
+
+def test_a_code_does_not_show_itself() -> None:
+    assert "755224" not in repr(Code("755224", 59.0))
 
 
 def test_a_secret_never_shows_itself() -> None:

@@ -106,3 +106,7 @@ def test_a_work_factor_that_would_tie_up_the_machine():
     dear = PAIR.wrapped[:5] + bytes((30, 255, 255)) + PAIR.wrapped[8:]
     with pytest.raises(SeedAuthentication, match="work factor"):
         unwrap(KeyPair(PAIR.public, dear), PASSPHRASE)
+
+
+def test_a_key_pair_does_not_show_its_private_half() -> None:
+    assert repr(PAIR) == f"KeyPair(public={PAIR.public!r})"
