@@ -351,7 +351,7 @@ def _get_info() -> Command:
 
 
 # Bytes: far more than 64 credentials need, and an end for a token that always has more (61xx).
-_MAX_REPLY = 1 << 16
+_LONGEST_ANSWER = 1 << 16
 
 
 def _transmit(link: Link, command: Command) -> Response:
@@ -364,7 +364,7 @@ def _transmit(link: Link, command: Command) -> Response:
         if not response.data:
             break
         data += response.data
-        if len(data) > _MAX_REPLY:
+        if len(data) > _LONGEST_ANSWER:
             raise RemoteProtocolError(f"the token at {link.address} does not come to the end of its answer")
     return Response(data, response.sw)
 

@@ -14,7 +14,9 @@ from provision.errors import AdminKeyIncorrect, RemoteProtocolError
 from provision.families.reference import ReferenceSession
 from provision.families.secure_channel import SecureChannel, derive_keys
 from provision.wire import globalplatform, scp03
-from provision.wire.apdu import Command, Response
+from provision.wire.apdu import Command, Response, decode_command
+from provision.wire.framing import MAX_PAYLOAD
+from provision.wire.oath import Ins
 
 HOST, CARD = b"hostchal", b"cardchal"
 KEYS = scp03.FACTORY_KEYS
@@ -165,3 +167,18 @@ def test_a_reply_that_never_ends_is_given_up() -> None:
 
     with pytest.raises(RemoteProtocolError, match="end of its answer"):
         ReferenceSession(Endless(), ManualClock(), bytes).info()
+
+
+def test_a_list_is_asked_for_in_pieces_that_fit_a_frame() -> None:
+    asked = []
+
+    class Empty:
+        address = "test:"
+
+        def exchange(self, command: bytes) -> bytes:
+            asked.append(decode_command(command))
+            return b"\x90\x00"
+
+    assert ReferenceSession(Empty(), ManualClock(), bytes).credentials() == []
+    assert asked[-1].ins == Ins.LIST
+    assert asked[-1].le == MAX_PAYLOAD - 2
