@@ -24,7 +24,7 @@ def start_ms(*command: str) -> float:
 
 
 def host_rows() -> list[Row]:
-    machine, commits = statistics.median(program.measure()) * 1e3, statistics.median(program.measure_peer()) * 1e3
+    machine, syncs = (statistics.median(times) * 1e3 for times in program.measure())
     checks, peer = server_checks.measure(), server_checks.measure_peer()
     return [
         Row(
@@ -36,7 +36,7 @@ def host_rows() -> list[Row]:
         Row(
             "program + verify a token",
             f"{machine:.1f} ms",
-            f"{program.COMMITS} bare sqlite3 commits {commits:.1f} ms",
+            f"its {program.SYNCS} syncs alone {syncs:.1f} ms",
             "<= 50 ms",
         ),
         Row(
