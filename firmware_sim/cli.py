@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from firmware_sim.control.errors import ControlError
+from firmware_sim.links.port import LOOPBACK, PORTS, PortOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _INTERRUPTED = 130
@@ -56,7 +57,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 
 @cli.command()
 @click.option("--family", "family_name", default="reference", show_default=True, help="Family of the token.")
-@click.option("--link", type=click.Choice(["pty", "tcp"]), help="Its wire. [default: pty, tcp where there is none]")
+@click.option("--link", type=click.Choice(PORTS), help="Its wire. [default: pty, tcp where there is none]")
 @click.option("--state", type=click.Path(path_type=Path), help="Keep the token in this file. [default: in memory]")
 @click.option("--serial", help="Serial number of a new token. [default: a random one]")
 @click.option("--offset-s", type=_NUMBER, help="New token's clock: device minus true, seconds.")
@@ -68,7 +69,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default="127.0.0.1", show_default=True, help="Address that --link tcp listens on.")
+@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp listens on.")
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
 )
@@ -144,8 +145,7 @@ def run(
         serial=serial,
         state=state,
         link=link,
-        pty_link=pty_link,
-        bind=bind,
+        port=PortOptions(bind=bind, pty_link=pty_link),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
         seed=random_seed,

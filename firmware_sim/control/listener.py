@@ -15,8 +15,9 @@ from firmware_sim.control.address import HAS_UNIX, Address, TcpAddress, UnixAddr
 from firmware_sim.control.errors import ControlError
 from firmware_sim.control.session import ControlSession, Dispatch
 from firmware_sim.links.loop import Loop
+from firmware_sim.links.port import LOOPBACK
 from firmware_sim.links.stream import Stream
-from firmware_sim.links.tcp import LOOPBACK, listen
+from firmware_sim.links.tcp import listen
 
 _SECRET_BYTES = 32
 

@@ -106,7 +106,7 @@ def _cable(rig: Rig, fields: Fields) -> Reply:
         return {"plugged": True, "address": rig.plug_in()}
     if fields.has("after"):
         try:
-            instruction = parse_instruction(fields.text("after"))
+            instruction = parse_instruction(fields.text("after"), rig.family)
         except ValueError as error:
             raise ControlError(f"cable: {error}") from None
         before_reply = fields.flag("before_reply")

@@ -9,10 +9,10 @@ from typing import Any
 from firmware_sim.clocks import ClockError, ClockFileError, SteerableClock
 from firmware_sim.control.errors import ControlError
 from firmware_sim.control.truth import Truth, truth
+from firmware_sim.core.family import Family
 from firmware_sim.core.token import Token
 from firmware_sim.flash import Moment, PowerCut, Supply, seeded_subset
-from firmware_sim.links.cable import Cable, Instruction, TrapChannel
-from firmware_sim.links.framed import FramedLink
+from firmware_sim.links.cable import Cable, Instruction
 from firmware_sim.links.port import Port, PortError
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import BatteryEvent
@@ -42,9 +42,7 @@ class Rig:
         self._flash = flash
         self._supply = supply
         self._clock = clock
-        self._trap = TrapChannel(token.open_channel())
-        framed = FramedLink(self._trap, lambda: token.boot_id, token.family.limits.max_apdu, clock)
-        self._cable = Cable(framed, token, supply.restore)
+        self._cable = Cable(token, clock, supply.restore)
         self._port: Port | None = None
 
     def connect(self, make_port: Callable[[Cable], Port]) -> str:
@@ -120,7 +118,7 @@ class Rig:
             self._cable.cut(after_reply=not before_reply)
             self._plug.after_reply(self._pull)
 
-        self._trap.set_trap(instruction, spring)
+        self._cable.trap.set(instruction, spring)
 
     # Time.
 
@@ -167,6 +165,10 @@ class Rig:
     @property
     def powered(self) -> bool:
         return self._token.powered
+
+    @property
+    def family(self) -> Family:
+        return self._token.family
 
     @property
     def _plug(self) -> Port:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,10 @@ from firmware_sim.core.family import Family
 from firmware_sim.core.token import Token
 from firmware_sim.flash import MemoryFlash, Supply
 from firmware_sim.links.loop import Loop, stopped_by_signals
-from firmware_sim.links.port import Port
-from firmware_sim.links.tcp import LOOPBACK, TcpPort
+from firmware_sim.links.port import PortOptions, open_port
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
-from firmware_sim.seams import DeviceLink, Flash
+from firmware_sim.seams import Flash
 
 if TYPE_CHECKING:
     from firmware_sim.statefile import StateFile
@@ -74,8 +73,7 @@ class Fleet:
     serial: str | None = None
     state: Path | None = None
     link: str = "pty"
-    pty_link: Path | None = None
-    bind: str = LOOPBACK
+    port: PortOptions = field(default_factory=PortOptions)
     control: str = "unix"
     control_path: Path | None = None
     seed: int | None = None
@@ -106,7 +104,7 @@ def _served(fleet: Fleet, number: int, rng: random.Random, loop: Loop, directory
     with contextlib.ExitStack() as stack:
         rig, serial = _make(fleet, number, rng, loop, stack)
         stack.callback(rig.close)
-        address = rig.connect(lambda link: _port(fleet, loop, link))
+        address = rig.connect(lambda cable: open_port(fleet.link, loop, cable, fleet.port))
         place = fleet.control_path or directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}"
         control = _control(fleet, loop, place, rig)
         stack.callback(control.close)
@@ -177,15 +175,6 @@ def _generators(fleet: Fleet) -> Iterator[random.Random]:
         else:
             # Whoever names a seed wants the same token twice, challenges and all.
             yield random.Random(f"{fleet.seed}/{number}")  # noqa: S311  # asked for, and said on stderr
-
-
-def _port(fleet: Fleet, loop: Loop, link: DeviceLink) -> Port:
-    if fleet.link == "tcp":
-        return TcpPort(loop, link, fleet.bind)
-    # Here, because there is no pty on Windows.
-    from firmware_sim.links.pty import PtyPort
-
-    return PtyPort(loop, link, fleet.pty_link)
 
 
 def _control(fleet: Fleet, loop: Loop, path: Path, rig: Rig) -> ControlListener:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from firmware_sim.core.applet import Applet
     from firmware_sim.core.running import Running
+
+CDC_ACM, CCID = "cdc-acm", "ccid"  # what a token can be on USB: a serial line, a reader with its card
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,10 @@ class FlashGeometry:
 class Family:
     """One family. The USB fields are spelled as in the device descriptor of USB 2.0 section 9.6.1.
 
-    `iManufacturer`, `iProduct`: the strings themselves. `atr`: ISO/IEC 7816-3, what a reader shows. `applets`: makes
-    the applets of a token that has just been powered. `quirks`: names of known deviations that drivers must mind.
+    `iManufacturer`, `iProduct`: the strings themselves. `functions`: what it is on USB, in the order of its interfaces;
+    a family without CDC_ACM has no serial line. `instructions`: the names that its documents give its commands.
+    `atr`: ISO/IEC 7816-3, what a reader shows. `applets`: makes the applets of a token that has just been powered.
+    `quirks`: names of known deviations that drivers must mind.
     """
 
     name: str
@@ -50,5 +55,7 @@ class Family:
     atr: bytes
     limits: Limits
     flash: FlashGeometry
+    functions: tuple[str, ...]
+    instructions: tuple[type[enum.IntEnum], ...]
     applets: Callable[[Running], tuple[Applet, ...]]
     quirks: frozenset[str] = field(default_factory=frozenset)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from firmware_sim.core.applet import Applet
 from firmware_sim.core.applet_management import ManagementApplet
 from firmware_sim.core.applet_oath import OathApplet
-from firmware_sim.core.family import Family, FlashGeometry, Limits
+from firmware_sim.core.family import CCID, CDC_ACM, Family, FlashGeometry, Limits
 from firmware_sim.core.running import Running
+from provision.wire import oath, reference
 from provision.wire.framing import MAX_PAYLOAD
 from provision.wire.oath import MAX_CREDENTIALS, PIN_ATTEMPTS, TOUCH_TIMEOUT_S
 
@@ -37,5 +38,7 @@ REFERENCE = Family(
         max_apdu=MAX_PAYLOAD,
     ),
     flash=FlashGeometry(page_size=4096, page_count=16),
+    functions=(CDC_ACM, CCID),
+    instructions=(oath.Ins, reference.Ins),
     applets=_applets,
 )

@@ -1,9 +1,20 @@
-"""The seam between a token and the cable that it hangs on."""
+"""The seam between a token and what its cable is plugged into, and the kinds there are."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from firmware_sim.core.family import Family
+from firmware_sim.seams import ApduChannel, Clock, DeviceLink
+
+if TYPE_CHECKING:
+    from firmware_sim.links.loop import Loop
+
+LOOPBACK = "127.0.0.1"
 
 
 class PortError(Exception):
@@ -28,3 +39,46 @@ class Port(Protocol):
 
     def after_reply(self, action: Callable[[], None]) -> None:
         """Call `action` from the loop as soon as the host has read the replies under way, at most 2 s later."""
+
+
+class Lines(Protocol):
+    """The token's end of its cable (cable.Cable): whose it is, and as many lines as a port serves."""
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def serial(self) -> str: ...
+
+    @property
+    def clock(self) -> Clock:
+        """True time."""
+
+    def line(self, make: Callable[[ApduChannel], DeviceLink]) -> DeviceLink:
+        """One more line, with a channel of its own; `make` gives what is spoken on it."""
+
+    def framed(self) -> DeviceLink:
+        """One more line, which speaks the frames of docs/PROTOCOL.md section 2. Raises PortError if it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortOptions:
+    """What a kind of port may need to know. `bind`: where a listener is put. `pty_link`: a symbolic link that always
+    leads to the pty."""
+
+    bind: str = LOOPBACK
+    pty_link: Path | None = None
+
+
+# kind -> the module whose open_port(loop, lines, options) makes such a port. Strings, so that a kind costs nothing
+# where it is not used, and is missed nowhere: there is no pty on Windows.
+PORTS = {
+    "pty": "firmware_sim.links.pty",
+    "tcp": "firmware_sim.links.tcp",
+}
+
+
+def open_port(kind: str, loop: Loop, lines: Lines, options: PortOptions) -> Port:
+    """A port of that kind, still unplugged. Raises PortError."""
+    port: Port = importlib.import_module(PORTS[kind]).open_port(loop, lines, options)
+    return port

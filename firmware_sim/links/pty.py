@@ -19,9 +19,13 @@ from functools import partial
 from pathlib import Path
 
 from firmware_sim.links.loop import Loop
-from firmware_sim.links.port import PortError
+from firmware_sim.links.port import Lines, PortError, PortOptions
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
+
+
+def open_port(loop: Loop, lines: Lines, options: PortOptions) -> PtyPort:
+    return PtyPort(loop, lines.framed(), options.pty_link)
 
 
 class PtyPort:

@@ -8,11 +8,13 @@ import socket
 from collections.abc import Callable
 
 from firmware_sim.links.loop import Loop
-from firmware_sim.links.port import PortError
+from firmware_sim.links.port import LOOPBACK, Lines, PortError, PortOptions
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
 
-LOOPBACK = "127.0.0.1"
+
+def open_port(loop: Loop, lines: Lines, options: PortOptions) -> TcpPort:
+    return TcpPort(loop, lines.framed(), options.bind)
 
 
 class TcpPort:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from provision.clock import Clock
 from provision.errors import RemoteProtocolError
+from provision.families.identities import UsbIdentity
 from provision.links.link import Link
 from provision.model import ClockReading, Code, CredentialInfo, NewCredential, Secret, TokenInfo
 
@@ -77,9 +78,11 @@ class Session(Protocol):
 
 
 class Driver(Protocol):
-    """One family. `probe` tells whether the token at `link` is of this family, and spends nothing on it."""
+    """One family. `usb`: its entry in families/identities.py. `probe` tells whether the token at `link` is of this
+    family, and spends nothing on it."""
 
     name: str
+    usb: tuple[UsbIdentity, ...]
 
     def probe(self, link: Link) -> TokenInfo | None: ...
 

@@ -28,6 +28,7 @@ from provision.errors import (
     NoSuchCredential,
     RemoteProtocolError,
 )
+from provision.families.identities import USB_IDENTITIES
 from provision.families.oath_values import ALGORITHMS, credential_info, encoded, fitted, put_message
 from provision.families.refusal import Reasons, refusal
 from provision.links.link import Link
@@ -76,6 +77,7 @@ _T = TypeVar("_T")
 
 class ReferenceDriver:
     name = _FAMILY
+    usb = USB_IDENTITIES[_FAMILY]
 
     def probe(self, link: Link) -> TokenInfo | None:
         if _transmit(link, _select(reference.MANAGEMENT_AID)).sw != Sw.OK:

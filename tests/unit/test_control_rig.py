@@ -16,7 +16,8 @@ from firmware_sim.control.rig import Rig
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash, Supply
-from firmware_sim.links.cable import INSTRUCTIONS, Instruction, parse_instruction
+from firmware_sim.links.cable import Instruction, parse_instruction
+from firmware_sim.links.port import Lines
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import DeviceLink, FlashError
@@ -103,8 +104,8 @@ class Bench:
         )
         self.port = MemoryPort(None)  # type: ignore[arg-type]  # replaced at once
 
-        def make_port(link: DeviceLink) -> MemoryPort:
-            self.port = MemoryPort(link)
+        def make_port(lines: Lines) -> MemoryPort:
+            self.port = MemoryPort(lines.framed())
             return self.port
 
         self.rig.connect(make_port)
@@ -243,9 +244,13 @@ class TestCable:
         assert "'A'" in bench.refuses("cable", action="unplug", after="A")
 
     def test_names_and_numbers(self) -> None:
-        assert parse_instruction("set_time") == parse_instruction("SET TIME") == parse_instruction("55")
-        assert parse_instruction("select") == Instruction(0xA4, 4)
-        assert {"PUT", "PUT KEY", "VERIFY PIN", "INITIALIZE UPDATE", "RESET RETRY COUNTER"} <= set(INSTRUCTIONS)
+        def parsed(text: str) -> Instruction:
+            return parse_instruction(text, family("reference"))
+
+        assert parsed("set_time") == parsed("SET TIME") == parsed("55")
+        assert parsed("select") == Instruction(0xA4, 4)
+        for name in ("PUT", "PUT KEY", "VERIFY PIN", "INITIALIZE UPDATE", "RESET RETRY COUNTER"):
+            assert parsed(name)
 
 
 class TestTime:

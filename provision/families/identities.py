@@ -1,0 +1,39 @@
+"""The USB identities of the families: how a token is known before anyone speaks to it.
+
+A table of plain values beside the drivers, so that looking at what is plugged in loads none of them. The udev rules
+(udev/70-hwtoken.rules) name the same identities; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UsbIdentity:
+    """Fields of a device descriptor (USB 2.0 section 9.6.1) by which a family is known.
+
+    `product`: the iProduct string, where the numbers alone do not tell: pid.codes' 1209:0001 to 1209:000F are for
+    everybody's tests. None: whoever has the numbers is of this family.
+    """
+
+    idVendor: int
+    idProduct: int
+    product: str | None = None
+
+    def matches(self, vendor: int | None, product_id: int | None, product: str | None) -> bool:
+        return (vendor, product_id) == (self.idVendor, self.idProduct) and self.product in (None, product)
+
+
+# Family -> its identities; a driver has its own as `usb`. A family that is reached through a foreign reader has none.
+USB_IDENTITIES: dict[str, tuple[UsbIdentity, ...]] = {
+    "reference": (UsbIdentity(0x1209, 0x0001, "hwtoken reference token"),),
+}
+
+
+def family_of(vendor: int | None, product_id: int | None, product: str | None) -> str | None:
+    """The family of a device with these numbers and this iProduct string; None for a stranger."""
+    for family, identities in USB_IDENTITIES.items():
+        if any(identity.matches(vendor, product_id, product) for identity in identities):
+            return family
+    return None
