@@ -46,7 +46,7 @@ from provision.wire.ccid import (
     decode_response,
 )
 from provision.wire.ccid_transfer import BULK_PACKET, BadMessage, Decoder
-from provision.wire.usb import CcidDescriptor
+from provision.wire.usb_descriptors import CcidDescriptor
 
 SLOT = 0  # a token has one card
 MAX_RESPONSE = 65538  # bytes: an extended APDU's longest data and its status word
@@ -171,6 +171,7 @@ class CcidLink:
 
     def _abort(self) -> None:
         """End what the slot still does (5.3.1 and 6.1.13). Raises LinkError, RemoteProtocolError."""
+        self._decoder.reset()
         seq = self._next()
         self._pipe.abort(SLOT, seq, self._options.timeout_s)
         self._answer(self._send(Abort(SLOT, seq)))
