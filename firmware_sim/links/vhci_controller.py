@@ -22,7 +22,7 @@ _HIGH_SPEED_HUB = "hs"  # serves low and full speed too; "ss" serves nothing els
 
 
 class _Row(NamedTuple):
-    """A port, as a line of a status file tells it. `busid`: the device's name below bus/usb/devices, or _NO_DEVICE until
+    """A port, as a line of a status file tells it. `busid`: the device's name below bus/usb/devices, _NO_DEVICE until
     the kernel has given it one."""
 
     hub: str
@@ -101,8 +101,8 @@ class Controller:
         files = sorted(self._home.glob("status*"), key=lambda path: int(path.suffix[1:] or 0))
         if not files:
             raise PortError(
-                "this kernel has no virtual USB host controller: run `sudo modprobe vhci-hcd` (on Linux; kernels made for "
-                "clouds and containers may lack it), or use --link usbip, which needs none"
+                "this kernel has no virtual USB host controller: run `sudo modprobe vhci-hcd` (on Linux; kernels made "
+                "for clouds and containers may lack it), or use --link usbip, which needs none"
             )
         for path in files:
             for line in path.read_text(encoding="ascii").splitlines()[1:]:
