@@ -1,4 +1,4 @@
-"""All clocks that could have shown what was seen: the exact set, hence bounds that are guaranteed while the model holds.
+"""All clocks that could have shown what was seen: the exact set, and bounds guaranteed while the model holds.
 
 Model (facts of quartz, not of statistics): offset_s(t) = offset_s + rate_error_ppm (t - tref) / 10^6 + w(t), |w| <= W.
 The set is a convex polygon; every observation cuts it and can only make it smaller, in whatever order they come.

@@ -19,7 +19,7 @@ def exact(value: object, what: str) -> Fraction:
     if isinstance(value, int):
         return Fraction(value)
     try:
-        if len(value) > _LONGEST or "e" in value.lower() and abs(int(value.lower().partition("e")[2])) > _LONGEST:
+        if len(value) > _LONGEST or ("e" in value.lower() and abs(int(value.lower().partition("e")[2])) > _LONGEST):
             raise ValueError
         return Fraction(value)
     except (ValueError, ZeroDivisionError):

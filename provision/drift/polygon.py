@@ -8,6 +8,7 @@ has been seen to give a vertex for another.
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import gcd, lcm
 from typing import NamedTuple
 
@@ -115,10 +116,11 @@ class Polygon:
         if not points:
             raise ValueError("nothing has no middle")
         if len(points) < 3:
-            return Point(sum(p[0] for p in points) / Fraction(len(points)), sum(p[1] for p in points) / len(points))
+            first, last = points[0], points[-1]
+            return Point((first.offset_s + last.offset_s) / 2, (first.rate_error_ppm + last.rate_error_ppm) / 2)
         area = moment_x = moment_y = Fraction(0)
         ox, oy = points[0]
-        for (ax, ay), (bx, by) in zip(points[1:], points[2:], strict=False):
+        for (ax, ay), (bx, by) in pairwise(points[1:]):
             twice = (ax - ox) * (by - oy) - (bx - ox) * (ay - oy)
             area += twice
             moment_x += twice * (ox + ax + bx)

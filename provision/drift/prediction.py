@@ -96,6 +96,10 @@ class _Parabola(NamedTuple):
         scale = lcm(q.denominator, m.denominator, n.denominator)
         return cls(int(q * scale), int(m * scale), int(n * scale))
 
+    def last_above(self, root: int) -> int:
+        """The last whole second above zero, from the root at which it falls below, rounded down."""
+        return root if (self.q * root + self.m) * root + self.n > 0 else root - 1
+
     def roots(self) -> tuple[int, int] | None:
         """Rounded down, the smaller first; None if it has none. Only for q != 0."""
         square = self.m * self.m - 4 * self.q * self.n
@@ -148,11 +152,11 @@ def _must_pass(estimate: Estimate, sign: int, limit_s: Fraction, from_s: int) ->
             roots = curve.roots()
             if roots is None:
                 return None
-            begins, ends = max(begins, roots[0]), min(ends, roots[1])
+            begins, ends = max(begins, roots[0]), min(ends, curve.last_above(roots[1]))
         elif m > 0:
             begins = max(begins, -n // m)
         elif m < 0:
-            ends = min(ends, n // -m)
+            ends = min(ends, curve.last_above(n // -m))
         elif n <= 0:
             return None
     return from_s + begins if begins <= ends else None
