@@ -76,6 +76,10 @@ class ReaderFunction:
             EndpointDescriptor(self._interrupt_address, TransferType.INTERRUPT, 8, bInterval=32),
         )
 
+    @property
+    def queued(self) -> int:
+        return self._in.queued
+
     def control(self, setup: SetupPacket, data: bytes) -> bytes:
         if (setup.bmRequestType, setup.bRequest, data) != (0x21, REQUEST_ABORT, b""):
             raise Stalled  # clock frequencies and data rates: the descriptor says that there is no list of them

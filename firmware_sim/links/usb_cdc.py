@@ -75,6 +75,10 @@ class SerialFunction:
             EndpointDescriptor(self._in_address, TransferType.BULK, PACKET, 0),
         )
 
+    @property
+    def queued(self) -> int:
+        return self._in.queued
+
     def control(self, setup: SetupPacket, data: bytes) -> bytes:
         if setup.wIndex != self._place.interface:
             raise Stalled

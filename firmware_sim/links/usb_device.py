@@ -12,7 +12,7 @@ from firmware_sim.links.usb_ccid import ReaderFunction
 from firmware_sim.links.usb_cdc import SerialFunction
 from firmware_sim.links.usb_control import CONFIGURATION, ControlEndpoint
 from firmware_sim.links.usb_function import Function, MakeFunction, Place, Stalled
-from firmware_sim.links.usb_pipes import PACKET, InPipe, OutPipe
+from firmware_sim.links.usb_pipes import PACKET, InPipe
 from provision.wire.usb import (
     IN,
     LANGID_ENGLISH_US,
@@ -126,6 +126,11 @@ class UsbDevice:
         self._control.configuration = CONFIGURATION
         self._begin_anew()
         self._answers.clear()
+
+    @property
+    def drained(self) -> bool:
+        """Whether a host has fetched every reply."""
+        return not any(function.queued for function in self._functions)
 
     @property
     def exported(self) -> ListedDevice:

@@ -13,8 +13,8 @@ from provision.wire.usb_descriptors import Descriptor
 from provision.wire.usbip import SubmitReply
 
 
-class Stalled(Exception):  # noqa: N818  # not an error but an answer, named as USB names it
-    """A control request that there is no answer to."""
+class Stalled(Exception):
+    """Not an error but an answer: this control request is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class Function(Protocol):
     @property
     def pipes(self) -> dict[int, InPipe | OutPipe]:
         """By bEndpointAddress."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes of replies that the host has not fetched."""
 
     def control(self, setup: SetupPacket, data: bytes) -> bytes:
         """A class or vendor request to one of its interfaces; `data` is what an OUT request brought. Raises Stalled."""

@@ -65,9 +65,10 @@ class InPipe:
         self.halted = False
 
     def reset(self) -> None:
-        """The host begins anew; whatever waited has been taken back."""
-        self.halted = False
+        """The host begins anew: what waits is over, what was to be said is lost."""
+        self._answers += [SubmitReply(seqnum, Status.SHUTDOWN, 0) for seqnum in self._waiting]
         self._waiting.clear()
+        self.halted = False
         self.flush()
 
     def flush(self) -> None:
@@ -158,7 +159,8 @@ class OutPipe:
         self._forget()
 
     def reset(self) -> None:
-        """The host begins anew; whatever waited has been taken back."""
+        """The host begins anew: what waits is over."""
+        self._answers += [SubmitReply(seqnum, Status.SHUTDOWN, 0) for seqnum in self._waiting]
         self._waiting.clear()
         self.queued = 0
         self.resume()
