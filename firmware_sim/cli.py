@@ -80,6 +80,12 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
 )
+@click.option(
+    "--capture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep what passes in a new pcapng file, secrets masked.",
+)
 @click.option("--detach", is_flag=True, help="Go to the background once it serves; `firmware-sim stop` ends it.")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="A fleet; --state is then a directory.")
 @_as_json
@@ -101,6 +107,7 @@ def run(
     pty_link: Path | None,
     bind: str,
     control: str | None,
+    capture: Path | None,
     detach: bool,
     count: int,
     as_json: bool,
@@ -160,14 +167,15 @@ def run(
         port=PortOptions(bind=bind, pty_link=pty_link),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
+        capture=capture,
         seed=random_seed,
     )
     if not detach:
-        serve(fleet, _announce)
+        serve(fleet, _announce, _warn)
         return
     from firmware_sim.control import background
 
-    told = background.detach(lambda announce: serve(fleet, announce))
+    told = background.detach(lambda announce: serve(fleet, announce, _warn))
     if told is not None:
         _announce(told.lines)
         raise click.exceptions.Exit(told.exit_code)
