@@ -62,7 +62,8 @@ def extended(content: bytes, readers: Sequence[Reader]) -> bytes:
         raise InputError("libccid's Info.plist is not UTF-8") from None
     for key, column in zip(_KEYS, columns, strict=True):
         lines = "".join(f"\t\t<string>{escape(value)}</string>\n" for value in column)
-        text = re.sub(rf"(<key>{key}</key>\s*<array>.*?)(?=[ \t]*</array>)", rf"\g<1>{lines}", text, flags=re.DOTALL)
+        if match := re.search(rf"<key>{key}</key>\s*<array>.*?(?=[ \t]*</array>)", text, flags=re.DOTALL):
+            text = text[: match.end()] + lines + text[match.end() :]
     result = text.encode("utf-8")
     if _arrays(result) != tuple(old + column for old, column in zip(_arrays(content), columns, strict=True)):
         raise InputError("libccid's Info.plist is not laid out as libccid ships it", hint="add the entries by hand")
@@ -92,7 +93,8 @@ def mend(path: Path, readers: Sequence[Reader]) -> bool:
 def _arrays(content: bytes) -> tuple[list[str], list[str], list[str]]:
     try:
         table = plistlib.loads(content)
-    except (plistlib.InvalidFileException, ExpatError, ValueError):
+    except (plistlib.InvalidFileException, ExpatError, ValueError, LookupError, AttributeError):
+        # The last two are how plistlib ends on tags in the wrong places.
         raise InputError("libccid's Info.plist is no property list") from None
     match [table.get(key) if isinstance(table, dict) else None for key in _KEYS]:
         case [list() as vendors, list() as products, list() as names]:
