@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from firmware_sim.control.errors import ControlError
+from firmware_sim.core.family import CDC_ACM, Family
 from firmware_sim.links.port import LOOPBACK, PORTS, PortOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -57,7 +58,13 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 
 @cli.command()
 @click.option("--family", "family_name", default="reference", show_default=True, help="Family of the token.")
-@click.option("--link", type=click.Choice(PORTS), help="Its wire. [default: pty, tcp where there is none]")
+@click.option("--model", metavar="NAME", help="Model of that family. [default: its first]")
+@click.option("--firmware", metavar="VERSION", help="Firmware version, for example 5.7.4. [default: the model's first]")
+@click.option(
+    "--link",
+    type=click.Choice(PORTS),
+    help="Its wire. [default: pty, or tcp where there is none; usbip for a token without a serial line]",
+)
 @click.option("--state", type=click.Path(path_type=Path), help="Keep the token in this file. [default: in memory]")
 @click.option("--serial", help="Serial number of a new token. [default: a random one]")
 @click.option("--offset-s", type=_NUMBER, help="New token's clock: device minus true, seconds.")
@@ -69,15 +76,23 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp listens on.")
+@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
+)
+@click.option(
+    "--capture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep what passes in a new pcapng file, secrets masked.",
 )
 @click.option("--detach", is_flag=True, help="Go to the background once it serves; `firmware-sim stop` ends it.")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="A fleet; --state is then a directory.")
 @_as_json
 def run(
     family_name: str,
+    model: str | None,
+    firmware: str | None,
     link: str | None,
     state: Path | None,
     serial: str | None,
@@ -92,6 +107,7 @@ def run(
     pty_link: Path | None,
     bind: str,
     control: str | None,
+    capture: Path | None,
     detach: bool,
     count: int,
     as_json: bool,
@@ -114,13 +130,14 @@ def run(
         temperature = TemperatureProfile.constant(temperature_c)
     elif profile is not None:
         temperature = TemperatureProfile.named(profile)
-    link = link or _default_link()
+    variant = family(family_name, model=model, firmware=firmware)
+    link = link or _default_link(variant)
     kind, _, place = (control or "").partition(":")
     if kind not in ("", "unix", "tcp") or (place and (kind != "unix" or count > 1)):
         raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
     if pty_link is not None and (link != "pty" or count > 1):
         raise click.UsageError("--pty-link is for one token on --link pty")
-    if link == "tcp" and bind not in ("127.0.0.1", "::1", "localhost"):
+    if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
@@ -138,7 +155,9 @@ def run(
     if random_seed is not None:
         _warn(f"random seed {random_seed}: this token's keys and challenges can be predicted")
     fleet = Fleet(
-        family=family(family_name),
+        family=variant,
+        model=model,
+        firmware=firmware,
         clock=parse_clock(clock),
         quartz=quartz,
         count=count,
@@ -148,14 +167,15 @@ def run(
         port=PortOptions(bind=bind, pty_link=pty_link),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
+        capture=capture,
         seed=random_seed,
     )
     if not detach:
-        serve(fleet, _announce)
+        serve(fleet, _announce, _warn)
         return
     from firmware_sim.control import background
 
-    told = background.detach(lambda announce: serve(fleet, announce))
+    told = background.detach(lambda announce: serve(fleet, announce, _warn))
     if told is not None:
         _announce(told.lines)
         raise click.exceptions.Exit(told.exit_code)
@@ -166,7 +186,9 @@ def _announce(lines: list[dict[str, str]]) -> None:
         _print(json.dumps(line))
 
 
-def _default_link() -> str:
+def _default_link(variant: Family) -> str:
+    if CDC_ACM not in variant.functions:
+        return "usbip"
     return "pty" if hasattr(os, "openpty") else "tcp"
 
 

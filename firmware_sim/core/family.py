@@ -58,3 +58,8 @@ class Family:
     instructions: tuple[type[enum.IntEnum], ...]
     chip: Callable[[Board], Chip]
     quirks: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def firmware_text(self) -> str:
+        """As in `5.7.4`."""
+        return ".".join(map(str, self.firmware))

@@ -119,7 +119,7 @@ class Token:
         view = View(
             family=self.family.name,
             model=self.family.model,
-            firmware=".".join(map(str, self.family.firmware)),
+            firmware=self.family.firmware_text,
             serial=self.serial,
             powered=self.powered,
             true_time_s=now,

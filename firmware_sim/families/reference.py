@@ -47,3 +47,5 @@ REFERENCE = Family(
     instructions=(oath.Ins, reference.Ins),
     chip=_chip,
 )
+
+VARIANTS = (REFERENCE,)
