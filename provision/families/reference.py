@@ -66,7 +66,7 @@ MIN_ADMIN_KEY = 16  # bytes
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY}
+_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY, Capability.SCREEN_LOCK, Capability.BUTTON_CONFIRMS}
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
     reference.PinStatus.SET: PinState.LOCKED,  # GET INFO comes after a SELECT, so nobody is verified
@@ -217,6 +217,13 @@ class ReferenceSession:
         data = encoded(lambda: reference.encode_label(label))
         self._secured(
             reference.MANAGEMENT_AID, Command(CLA_PLAIN, reference.Ins.SET_LABEL, 0, 0, data), "change its name"
+        )
+
+    def lock_screen(self, locked: bool) -> None:
+        raise NotSupported(
+            "a reference token guards its codes with a PIN: its screen has no lock",
+            capability=Capability.SCREEN_LOCK.value,
+            hint="program its credential with a PIN",
         )
 
     def factory_reset(self) -> None:
