@@ -76,9 +76,15 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp listens on.")
+@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
+)
+@click.option(
+    "--capture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep what passes in a new pcapng file, secrets masked.",
 )
 @click.option("--detach", is_flag=True, help="Go to the background once it serves; `firmware-sim stop` ends it.")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="A fleet; --state is then a directory.")
@@ -101,6 +107,7 @@ def run(
     pty_link: Path | None,
     bind: str,
     control: str | None,
+    capture: Path | None,
     detach: bool,
     count: int,
     as_json: bool,
@@ -130,7 +137,7 @@ def run(
         raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
     if pty_link is not None and (link != "pty" or count > 1):
         raise click.UsageError("--pty-link is for one token on --link pty")
-    if link == "tcp" and bind not in ("127.0.0.1", "::1", "localhost"):
+    if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
@@ -160,14 +167,15 @@ def run(
         port=PortOptions(bind=bind, pty_link=pty_link),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
+        capture=capture,
         seed=random_seed,
     )
     if not detach:
-        serve(fleet, _announce)
+        serve(fleet, _announce, _warn)
         return
     from firmware_sim.control import background
 
-    told = background.detach(lambda announce: serve(fleet, announce))
+    told = background.detach(lambda announce: serve(fleet, announce, _warn))
     if told is not None:
         _announce(told.lines)
         raise click.exceptions.Exit(told.exit_code)

@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,18 +28,26 @@ from provision.links.link import Link, LinkOptions, open_link
 from provision.links.spy import SpyLink
 from provision.model import TokenInfo
 
+if TYPE_CHECKING:
+    from provision.wire.capture.recorder import Recorder
+
 
 @dataclass
 class Context:
-    """`verbose`: 0 silent, 1 logs what passes on the wire (headers and lengths only), 2 adds tracebacks of defects."""
+    """`verbose`: 0 silent, 1 logs what passes on the wire (headers and lengths only), 2 adds tracebacks of defects.
+    `capture`: where what passes on the wire is kept, masked.
+    """
 
     as_json: bool
     verbose: int
     clock: Clock
+    capture: Path | None = None
     secrets: SecretInput = field(default_factory=SecretInput)
+    _recording: Recorder | None = None
 
     def open_link(self, address: str, *, timeout_s: float = 2.0) -> Link:
-        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited)
+        recorder = None if self.capture is None else self._recorder(self.capture)
+        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited, recorder)
         link = open_link(address, options)
         return SpyLink(link, note) if self.verbose else link
 
@@ -61,6 +70,17 @@ class Context:
         if not self.as_json:
             note(text)
 
+    def _recorder(self, path: Path) -> Recorder:
+        """One for all links of this command. Its file is closed when the command ends, however it ends."""
+        if self._recording is None:
+            from provision.links.capture import CaptureFile
+            from provision.wire.capture.recorder import Recorder
+
+            file = CaptureFile(path, note)
+            click.get_current_context().call_on_close(file.close)
+            self._recording = Recorder(file.write, self.clock.now, "provision")
+        return self._recording
+
     def _touch_awaited(self, seconds_left: int) -> None:
         note(f"touch the token's button ({seconds_left} s left)")
 
@@ -73,7 +93,8 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("-v", "--verbose", count=True, help="Log what passes on the wire, without contents.")
     @functools.wraps(command)
     def with_context(as_json: bool, clock: str | None, verbose: int, **arguments: Any) -> None:
-        command(Context(as_json, verbose, parse_clock(clock)), **arguments)
+        capture = click.get_current_context().meta.get(_CAPTURE)
+        command(Context(as_json, verbose, parse_clock(clock), capture), **arguments)
 
     return with_context
 
@@ -84,7 +105,23 @@ def _required_address(ctx: click.Context, parameter: click.Parameter, value: str
     return value
 
 
-token_option = click.option(
+_CAPTURE = "provision.capture"
+
+
+def _keep_capture(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    ctx.meta[_CAPTURE] = value  # for common_options, so that no command has to hand it on
+
+
+capture_option = click.option(
+    "--capture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=_keep_capture,
+    help="Keep what passes on the wire in a new pcapng file, secrets masked.",
+)
+
+_address_option = click.option(
     "--token",
     "address",
     metavar="ADDRESS",
@@ -92,6 +129,12 @@ token_option = click.option(
     callback=_required_address,
     help="The token's address, for example serial:/dev/ttyACM0 (default: $HWTOKEN_TOKEN).",
 )
+
+
+def token_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--token and --capture, on a command that opens a token."""
+    return _address_option(capture_option(command))
+
 
 admin_key_option = click.option(
     "--admin-key-file",

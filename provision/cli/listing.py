@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from provision.cli.context import Context, common_options, token_option
+from provision.cli.context import Context, capture_option, common_options, token_option
 from provision.cli.output import table
 from provision.cli.station_options import ledger_file, ledger_option, open_ledger
 from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
@@ -27,6 +27,7 @@ PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever els
     help="Also look at the ports that this folder links to.",
 )
 @click.option("--all", "everything", is_flag=True, help="Ask every serial port, and show also those that are silent.")
+@capture_option
 @common_options
 def list_command(context: Context, devices: Path | None, everything: bool) -> None:
     """Show the tokens that are plugged in.

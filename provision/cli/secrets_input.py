@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
@@ -77,7 +78,7 @@ class SecretInput:
                 raise InputError(f"{file} ({option}) cannot be read: {error.strerror}") from None
         if len(data) > MAX_FILE:
             raise InputError(f"{_named(file)} ({option}) is over {MAX_FILE} bytes, which is no secret")
-        return data
+        return data.removeprefix(codecs.BOM_UTF8)  # as Windows' Notepad writes it; it is no part of what was typed
 
     def _line(self, file: str | None, prompt: str, option: str, *, confirm: bool) -> bytes:
         if file is None:
