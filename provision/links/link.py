@@ -53,6 +53,7 @@ class LinkOptions:
 LINKS = {
     "serial": "provision.links.serial:open_address",
     "tcp": "provision.links.tcp:open_address",
+    "pcsc": "provision.links.pcsc:open_address",
 }
 
 
