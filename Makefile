@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash bench clean
+.PHONY: demo test lint test-foreign test-crash test-kernel bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -29,6 +29,11 @@ test-foreign: $(VENV)/.dev
 # Every power cut and hundreds of SIGKILLs: minutes.
 test-crash: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash tests/crash $(PYTEST_ARGS)
+
+# A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
+test-kernel: $(VENV)/.dev
+	@PYTHON=$(BIN)/python sh tests/kernel/install.sh
+	@$(BIN)/python -m pytest -m kernel tests/kernel $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from firmware_sim.control.errors import ControlError
+from firmware_sim.core.family import CDC_ACM, Family
 from firmware_sim.links.port import LOOPBACK, PORTS, PortOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -57,7 +58,13 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 
 @cli.command()
 @click.option("--family", "family_name", default="reference", show_default=True, help="Family of the token.")
-@click.option("--link", type=click.Choice(PORTS), help="Its wire. [default: pty, tcp where there is none]")
+@click.option("--model", metavar="NAME", help="Model of that family. [default: its first]")
+@click.option("--firmware", metavar="VERSION", help="Firmware version, for example 5.7.4. [default: the model's first]")
+@click.option(
+    "--link",
+    type=click.Choice(PORTS),
+    help="Its wire. [default: pty, or tcp where there is none; usbip for a token without a serial line]",
+)
 @click.option("--state", type=click.Path(path_type=Path), help="Keep the token in this file. [default: in memory]")
 @click.option("--serial", help="Serial number of a new token. [default: a random one]")
 @click.option("--offset-s", type=_NUMBER, help="New token's clock: device minus true, seconds.")
@@ -82,6 +89,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @_as_json
 def run(
     family_name: str,
+    model: str | None,
+    firmware: str | None,
     link: str | None,
     state: Path | None,
     serial: str | None,
@@ -120,7 +129,8 @@ def run(
         temperature = TemperatureProfile.constant(temperature_c)
     elif profile is not None:
         temperature = TemperatureProfile.named(profile)
-    link = link or _default_link()
+    variant = family(family_name, model=model, firmware=firmware)
+    link = link or _default_link(variant)
     kind, _, place = (control or "").partition(":")
     if kind not in ("", "unix", "tcp") or (place and (kind != "unix" or count > 1)):
         raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
@@ -148,7 +158,9 @@ def run(
     if random_seed is not None:
         _warn(f"random seed {random_seed}: this token's keys and challenges can be predicted")
     fleet = Fleet(
-        family=family(family_name),
+        family=variant,
+        model=model,
+        firmware=firmware,
         clock=parse_clock(clock),
         quartz=quartz,
         count=count,
@@ -176,7 +188,9 @@ def _announce(lines: list[dict[str, str]]) -> None:
         _print(json.dumps(line))
 
 
-def _default_link() -> str:
+def _default_link(variant: Family) -> str:
+    if CDC_ACM not in variant.functions:
+        return "usbip"
     return "pty" if hasattr(os, "openpty") else "tcp"
 
 

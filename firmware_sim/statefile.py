@@ -49,6 +49,8 @@ class StateFile:
         self.path = path
         self.family = image.family
         self.serial = image.serial
+        self.model = image.model
+        self.firmware = image.firmware
         self.flash = FileFlash(memory, self._save)
         self.oscillator = QuartzOscillator(image.oscillator)
         self._extra = image.extra
@@ -121,6 +123,8 @@ class StateFile:
         image = TokenImage(
             family=self.family,
             serial=self.serial,
+            model=self.model,
+            firmware=self.firmware,
             oscillator=self.oscillator.state,
             page_size=memory.page_size,
             page_count=memory.page_count,

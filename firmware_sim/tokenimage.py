@@ -4,6 +4,7 @@
      "format": "hwtoken-token", "version": 1,
      "warning": ...,                         it holds the token's secrets in the clear
      "family": "reference", "serial": "SIM00001",
+     "model": "hwtoken reference", "firmware": "1.0.0",    of that family; left out: its first
      "oscillator": {...},                    see oscillator_state.to_dict; times in true time
      "flash": {"page_size": 4096, "page_count": 16,
                "wear": {"0": 3},             erases by page; pages never erased are left out
@@ -35,7 +36,8 @@ _LARGEST_FLASH = 1024 * 1024
 _DEEPEST = 20  # levels of a field that is only kept
 _LINE = 32
 _ERASED_LINE = "ff" * _LINE
-_KNOWN = ("format", "version", "warning", "family", "serial", "oscillator", "flash")
+_NEEDED = ("format", "version", "warning", "family", "serial", "oscillator", "flash")
+_KNOWN = (*_NEEDED, "model", "firmware")
 
 
 _REMEDY = "restore a copy, or move the file away and create a new token"
@@ -54,14 +56,17 @@ class ImageError(Exception):
 
 @dataclass(frozen=True)
 class TokenImage:
-    """What a state file says, as values. `extra`: top-level fields that this version does not know.
+    """What a state file says, as values. `model`, `firmware`: None for the family's first.
 
-    `pages` and `wear` by page number; pages that are not named are erased, or were never erased.
+    `extra`: top-level fields that this version does not know. `pages` and `wear` by page number; pages that are not
+    named are erased, or were never erased.
     """
 
     family: str
     serial: str
     oscillator: OscillatorState
+    model: str | None = None
+    firmware: str | None = None
     page_size: int = PAGE_SIZE
     page_count: int = PAGE_COUNT
     pages: Mapping[int, bytes] = field(default_factory=dict, repr=False)
@@ -77,6 +82,7 @@ def to_text(image: TokenImage) -> str:
         "warning": WARNING,
         "family": image.family,
         "serial": image.serial,
+        **{name: text for name, text in (("model", image.model), ("firmware", image.firmware)) if text is not None},
         **image.extra,
         "oscillator": oscillator_state.to_dict(image.oscillator),
         "flash": {
@@ -101,7 +107,7 @@ def from_text(data: bytes) -> TokenImage:
         raise ImageError(f"has version {version}, and this firmware-sim knows version {VERSION}", "use a newer one")
     if version < VERSION:
         raise ImageError(f"has version {version}, which never existed")
-    if missing := [name for name in _KNOWN if name not in document]:
+    if missing := [name for name in _NEEDED if name not in document]:
         raise ImageError(f"lacks {', '.join(missing)}")
     extra = {name: value for name, value in document.items() if name not in _KNOWN}
     if _is_deeper(extra, _DEEPEST):
@@ -114,6 +120,8 @@ def from_text(data: bytes) -> TokenImage:
     return TokenImage(
         family=_name(document, "family"),
         serial=_name(document, "serial"),
+        model=_name(document, "model") if "model" in document else None,
+        firmware=_name(document, "firmware") if "firmware" in document else None,
         oscillator=oscillator,
         page_size=page_size,
         page_count=page_count,

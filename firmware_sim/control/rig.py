@@ -48,8 +48,7 @@ class Rig:
     def connect(self, make_port: Callable[[Cable], Port]) -> str:
         """Hang the token on the port that `make_port` gives, powered: the address to reach it at. Raises PortError."""
         self._port = make_port(self._cable)
-        self._port.plug()
-        self._power_up(button_held=False)
+        self._insert()
         return self._port.address
 
     def close(self) -> None:
@@ -96,12 +95,11 @@ class Rig:
         """Plug the cable in, which powers the token: the address, which may be another than before."""
         if self._plug.plugged:
             raise ControlError(f"the cable of {self._name} is plugged in already, at {self._plug.address}")
+        self._cable.mend()
         try:
-            self._plug.plug()
+            self._insert()
         except PortError as error:
             raise ControlError(str(error), exit_code=3) from None
-        self._cable.mend()
-        self._power_up(button_held=False)
         return self._plug.address
 
     def unplug(self) -> None:
@@ -185,6 +183,15 @@ class Rig:
             self._token.power_on(button_held=button_held)
         except FlashError as error:
             raise ControlError(f"{self._name} does not start: {error}", exit_code=9) from None
+
+    def _insert(self) -> None:
+        """Power first: a USB plug's power pins are the longer ones, so that who asks at once is answered."""
+        self._power_up(button_held=False)
+        try:
+            self._plug.plug()
+        except PortError:
+            self._token.power_off()
+            raise
 
     def _pull(self) -> None:
         self._plug.unplug()

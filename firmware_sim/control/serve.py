@@ -18,6 +18,7 @@ from firmware_sim.control.ops import perform
 from firmware_sim.control.rig import Rig
 from firmware_sim.core.family import Family
 from firmware_sim.core.token import Token
+from firmware_sim.families.family import UnknownFamily, family
 from firmware_sim.flash import MemoryFlash, Supply
 from firmware_sim.links.loop import Loop, stopped_by_signals
 from firmware_sim.links.port import PortOptions, open_port
@@ -61,6 +62,7 @@ class Quartz:
 class Fleet:
     """What `run` was asked for.
 
+    `family`: of a new token. `model`, `firmware`: what a token from a state file must be; None: whatever it is.
     `serial` None: the one in the state file, else a random one; with `count` over 1, numbered. `state` None: in memory;
     with `count` over 1, a directory of state files. `control_path`: where the Unix socket is wanted; None: in a fresh
     directory of its own. `seed` None: randomness from the system.
@@ -68,6 +70,8 @@ class Fleet:
 
     family: Family
     clock: SteerableClock
+    model: str | None = None
+    firmware: str | None = None
     quartz: Quartz = Quartz()
     count: int = 1
     serial: str | None = None
@@ -115,16 +119,18 @@ def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: cont
     """The token of that number, made anew or taken from its state file, and its serial."""
     supply = Supply()
     serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or 'SIM'}{number + 1:05d}"
+    kind = fleet.family
     flash: Flash
     if fleet.state is None:
         serial = serial or _random_serial(rng)
-        geometry = fleet.family.flash
+        geometry = kind.flash
         flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
         oscillator = QuartzOscillator(fleet.quartz.start(fleet.clock.now(), rng.getrandbits(64)))
     else:
         state = stack.enter_context(_open_state(fleet, fleet.state, serial, rng, supply))
+        kind = _kind(state)
         serial, flash, oscillator = state.serial, state.flash, state.oscillator
-    token = Token(family=fleet.family, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
+    token = Token(family=kind, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
     return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), serial
 
 
@@ -141,19 +147,33 @@ def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random
         image = TokenImage(
             family=fleet.family.name,
             serial=serial or _random_serial(rng),
+            model=fleet.family.model,
+            firmware=fleet.family.firmware_text,
             oscillator=fleet.quartz.start(now, rng.getrandbits(64)),
             page_size=fleet.family.flash.page_size,
             page_count=fleet.family.flash.page_count,
         )
         return StateFile.create(path, image, supply=supply)
     state = StateFile.open(path, now, supply=supply)
-    for what, found, asked in (("family", state.family, fleet.family.name), ("serial", state.serial, serial)):
+    for what, found, asked in (
+        ("family", state.family, fleet.family.name),
+        ("model", state.model, fleet.model),
+        ("firmware", state.firmware, fleet.firmware),
+        ("serial", state.serial, serial),
+    ):
         if asked is not None and asked != found:
             state.close()
             raise ControlError(
                 f"{path} holds a token of {what} {found}, not {asked}; leave --{what} out, or name another --state"
             )
     return state
+
+
+def _kind(state: StateFile) -> Family:
+    try:
+        return family(state.family, model=state.model, firmware=state.firmware)
+    except UnknownFamily as error:
+        raise ControlError(f"{state.path}: {error}; use a newer firmware-sim", exit_code=9) from None
 
 
 def _make_directory(path: Path) -> None:

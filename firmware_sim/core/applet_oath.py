@@ -99,7 +99,7 @@ class OathApplet:
         device_time_us, step = None, asked.step
         if found.own_clock:
             device_time_us = self._running.device_time_us()
-            step = step_at(found, device_time_us)
+            step = found.step_at(device_time_us)
         if found.touch and not caller.touched:
             raise TouchNeeded(found.name)
         if step is None:
@@ -140,14 +140,6 @@ class OathApplet:
     def _set_pin(self, caller: Caller, command: Command) -> bytes:
         self._running.pin.set(oath.Pin.decode(command.data).pin)
         return b""
-
-
-def step_at(credential: Credential, device_time_us: int) -> int:
-    """RFC 6238's T at a device time in microseconds. Raises Refused (6985) before T0."""
-    since_us = device_time_us - credential.t0_s * 1_000_000
-    if since_us < 0:
-        raise Refused(Sw.CONDITIONS_NOT_SATISFIED)
-    return since_us // (credential.step_s * 1_000_000)
 
 
 def _only_challenge(data: bytes) -> int:

@@ -1,7 +1,6 @@
-"""One way into the token: selection, classes, the secure channel around a command, replies cut to Le.
+"""One way into the token: power, the button that a command waits for, and what a command may come to.
 
-docs/PROTOCOL.md section 3. A command is carried out by the selected applet; whatever goes wrong becomes a status word
-here, and nowhere else.
+What a command means is the family's (chip.Dialogue); a dialogue lasts until the channel is reset.
 """
 
 from __future__ import annotations
@@ -9,33 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from firmware_sim.core.refusal import Refused, TouchNeeded
-from firmware_sim.journal import StoreFull
-from firmware_sim.seams import Clock, FlashError, PowerLost
+from firmware_sim.core.chip import Dialogue, Waiting
+from firmware_sim.core.refusal import Refused
+from firmware_sim.seams import Clock, PowerLost
 from provision.wire import WireError
-from provision.wire.apdu import (
-    CLA_GLOBALPLATFORM,
-    CLA_PLAIN,
-    CLA_SECURE,
-    INS_SELECT,
-    MAX_SHORT,
-    P1_SELECT_BY_AID,
-    Command,
-    Sw,
-    decode_command,
-)
-from provision.wire.globalplatform import CHALLENGE_SIZE, INS_EXTERNAL_AUTHENTICATE, INS_INITIALIZE_UPDATE
-from provision.wire.oath import Ins
+from provision.wire.apdu import Sw
 
 if TYPE_CHECKING:
-    from firmware_sim.core.applet import Applet
-    from firmware_sim.core.running import Running
-    from firmware_sim.core.scp import Handshake, SecureSession
+    from firmware_sim.core.chip import Chip
 
-_CHAINING = 0x10
-_CLA_SECURE_ISO = 0x04  # what GlobalPlatform's 84 is to ISO/IEC 7816-4's own instructions
-_MIN_AID = 5  # ISO/IEC 7816-4 section 12.2.3: an AID has at least a registered identifier of 5 bytes
-_OK = b"\x90\x00"
+_OFF = "the token is off"
 
 
 class Channel:
@@ -44,50 +26,38 @@ class Channel:
     `on_power_lost`: called when the supply fails during a command, before PowerLost goes on to the caller.
     """
 
-    pin_verified: bool
-    touched: bool
-    waiting_for: str  # the credential that a waiting command wants a touch for
-    _selected: Applet | None
-    _handshake: Handshake | None
-    _session: SecureSession | None
-    _remaining: bytes  # of a reply longer than Le
-    _parked: tuple[Command, SecureSession | None] | None  # the command that waits, and what it came by
-    _deadline: float | None
-    _reply: bytes | None  # of a command that waited
-
     def __init__(self, clock: Clock, on_power_lost: Callable[[], None]) -> None:
         self._clock = clock
         self._on_power_lost = on_power_lost
-        self._running: Running | None = None
-        self._applets: tuple[Applet, ...] = ()
+        self._chip: Chip | None = None
+        self._dialogue: Dialogue | None = None
         self._longest = 0
-        self.reset()
+        self._parked: Waiting | None = None  # the command that waits for a touch
+        self._deadline: float | None = None
+        self._reply: bytes | None = None  # of a command that waited
 
     # What the token does to its channels.
 
-    def attach(self, running: Running) -> None:
+    def attach(self, chip: Chip) -> None:
         """The token has power."""
-        self._running = running
-        self._applets = running.applets
-        self._longest = running.family.limits.max_apdu
+        self._chip = chip
+        self._longest = chip.family.limits.max_apdu
+        self.reset()
 
     def detach(self) -> None:
         """The token has none."""
-        self._running = None
-        self._applets = ()
+        self._chip = None
         self.reset()
-
-    def revoke(self) -> None:
-        self.pin_verified = False
-        self._handshake = self._session = None
-        if self._parked is not None:
-            self._stop_waiting()
-            self._reply = _refusal(Sw.CONDITIONS_NOT_SATISFIED)
 
     @property
     def waiting(self) -> bool:
         """Whether a command waits for a touch, and still may."""
         return self._parked is not None and not self._expire()
+
+    @property
+    def waiting_for(self) -> str:
+        """What it waits for, as the screen has it."""
+        return "" if self._parked is None else self._parked.name
 
     def touch(self) -> None:
         """The button was pressed: carry out the command that waits for it. Raises PowerLost."""
@@ -95,46 +65,26 @@ class Channel:
         if parked is None:
             return
         self._stop_waiting()
-        self.touched = True
-        try:
-            self._reply = self._perform(*parked)
-        except PowerLost:
-            self._on_power_lost()
-            raise
-        finally:
-            self.touched = False
+        self._reply = self._carry_out(parked.resume)
 
     # seams.ApduChannel
 
     def reset(self) -> None:
-        self._selected = None
-        self.pin_verified = False
-        self._handshake = None
-        self._session = None
-        self._remaining = b""
-        self._reply = None
-        self.touched = False
         self._stop_waiting()
+        self._reply = None
+        self._dialogue = None if self._chip is None else self._chip.dialogue(self._give_up)
 
     def transmit(self, apdu: bytes) -> bytes | None:
         """As in the seam. A command that still waits is abandoned by another one. Raises PowerLost, also while the
         token is off."""
-        if self._running is None:
-            raise PowerLost("the token is off")
-        if self._parked is not None:
-            self._stop_waiting()
+        dialogue = self._dialogue
+        if dialogue is None:
+            raise PowerLost(_OFF)
+        self._stop_waiting()
         self._reply = None
-        try:
-            if len(apdu) > self._longest:
-                return _refusal(Sw.WRONG_LENGTH)
-            return self._answer(decode_command(apdu), self._running)
-        except Refused as refused:
-            return _refusal(refused.sw)
-        except WireError:
+        if len(apdu) > self._longest:
             return _refusal(Sw.WRONG_LENGTH)
-        except PowerLost:
-            self._on_power_lost()
-            raise
+        return self._carry_out(lambda: dialogue.answer(apdu))
 
     def poll(self) -> bytes | None:
         if self._parked is not None:
@@ -146,158 +96,41 @@ class Channel:
     def deadline(self) -> float | None:
         return self._deadline
 
-    # The command.
+    # A command, and its wait for a touch.
 
-    def _answer(self, command: Command, running: Running) -> bytes | None:
-        """Raises Refused, PowerLost; what comes from inside an instruction is a reply already."""
-        cla = command.cla
-        if cla == CLA_PLAIN:
-            if command.ins == Ins.SEND_REMAINING:
-                return self._send_remaining(command)
-            self._remaining = b""
-            if command.ins == INS_SELECT and command.p1 == P1_SELECT_BY_AID:
-                return self._cut(self._select(command), command.le)
-            return self._perform(command, None)
-        self._remaining = b""
-        if cla & _CHAINING:
-            raise Refused(Sw.CHAINING_NOT_SUPPORTED)
-        if cla in (CLA_SECURE, _CLA_SECURE_ISO):
-            return self._secure(command)
-        if cla == CLA_GLOBALPLATFORM:
-            return self._cut(self._initialize_update(command, running) + _OK, command.le)
-        raise Refused(Sw.CLA_NOT_SUPPORTED)
-
-    def _select(self, command: Command) -> bytes:
-        self.pin_verified = False
-        self._handshake = self._session = None
-        if command.p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
-        wanted = command.data
-        if len(wanted) >= _MIN_AID:
-            for applet in self._applets:
-                if applet.aid.startswith(wanted):
-                    self._selected = applet
-                    return applet.select() + _OK
-        raise Refused(Sw.FILE_NOT_FOUND)
-
-    def _initialize_update(self, command: Command, running: Running) -> bytes:
-        if command.ins != INS_INITIALIZE_UPDATE or self._selected is None:
-            raise Refused(Sw.INS_NOT_SUPPORTED)
-        if command.p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
-        if len(command.data) != CHALLENGE_SIZE:
-            raise Refused(Sw.WRONG_LENGTH)
-        running.admin_keys.require_version(command.p1)
-        from firmware_sim.core.scp import Handshake
-
-        self._session = None
-        self._handshake = Handshake(
-            keys=running.admin_keys.keys,
-            version=running.admin_keys.version,
-            device_id=running.device_id,
-            host_challenge=command.data,
-            random=running.random,
-        )
-        return self._handshake.reply
-
-    def _secure(self, command: Command) -> bytes | None:
-        if self._handshake is not None and command.ins == INS_EXTERNAL_AUTHENTICATE:
-            return self._external_authenticate(self._handshake, command)
-        session = self._session
-        if session is None:
-            raise Refused(Sw.CONDITIONS_NOT_SATISFIED)
-        if not session.accept(command):
-            self._session = None
-            raise Refused(Sw.INCORRECT_SM_DATA)
-        return self._perform(command, session)
-
-    def _external_authenticate(self, handshake: Handshake, command: Command) -> bytes:
+    def _carry_out(self, command: Callable[[], bytes | Waiting]) -> bytes | None:
+        """The response; None while it waits for a touch. Raises PowerLost."""
         try:
-            self._session = handshake.authenticate(command)
+            outcome = command()
         except Refused as refused:
-            if refused.sw == Sw.AUTHENTICATION_FAILED:
-                self._handshake = None
-            raise
-        self._handshake = None
-        return _OK
-
-    def _perform(self, command: Command, session: SecureSession | None) -> bytes | None:
-        """Let the selected applet carry out a command; None while it waits for a touch. Raises PowerLost.
-
-        `session`: the secure channel that `command` came by and was accepted in.
-        """
-        sw: int = Sw.OK
-        try:
-            data = self._instruct(command if session is None else session.decrypt(command), session)
-        except TouchNeeded as touch:
-            self._wait(command, session, touch.name)
-            return None
-        except Refused as refused:
-            data, sw = b"", refused.sw
+            return _refusal(refused.sw)
         except WireError:
-            data, sw = b"", Sw.WRONG_DATA
-        except StoreFull:
-            data, sw = b"", Sw.NO_SPACE
-        except FlashError:
-            data, sw = b"", Sw.MEMORY_FAILURE
-        if session is not None:
-            data = session.wrap(data, sw)
-        if not data:
-            return _refusal(sw)
-        return self._cut(data + sw.to_bytes(2, "big"), command.le)
-
-    def _instruct(self, command: Command, session: SecureSession | None) -> bytes:
-        applet = self._selected
-        instruction = None if applet is None else applet.instructions.get(command.ins)
-        if instruction is None:
-            raise Refused(Sw.INS_NOT_SUPPORTED)
-        run, secure, p1_p2 = instruction
-        if secure and session is None:
-            raise Refused(Sw.SECURITY_STATUS_NOT_SATISFIED)
-        if p1_p2 and (command.p1, command.p2) not in p1_p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
-        return run(self, command)
-
-    # The reply.
-
-    def _send_remaining(self, command: Command) -> bytes:
-        if command.p1 or command.p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
-        if command.data:
-            raise Refused(Sw.WRONG_LENGTH)
-        if not self._remaining:
-            raise Refused(Sw.CONDITIONS_NOT_SATISFIED)
-        return self._cut(self._remaining, command.le)
-
-    def _cut(self, reply: bytes, le: int | None) -> bytes:
-        """The part of a reply (data and status word) that Le and the longest APDU allow; the rest waits."""
-        room = min(le or MAX_SHORT, self._longest - 2)
-        waiting = len(reply) - 2 - room
-        if waiting <= 0:
-            self._remaining = b""
-            return reply
-        self._remaining = reply[room:]
-        return reply[:room] + bytes((Sw.MORE_DATA >> 8, waiting if waiting < 256 else 0))
-
-    # The touch.
-
-    def _wait(self, command: Command, session: SecureSession | None, name: str) -> None:
-        assert self._running is not None
-        self._parked = (command, session)
-        self._deadline = self._clock.now() + self._running.family.limits.touch_timeout_s
-        self.waiting_for = name
+            return _refusal(Sw.WRONG_LENGTH)
+        except PowerLost:
+            self._on_power_lost()
+            raise
+        if isinstance(outcome, bytes):
+            return outcome
+        assert self._chip is not None
+        self._parked = outcome
+        self._deadline = self._clock.now() + self._chip.family.limits.touch_timeout_s
+        return None
 
     def _stop_waiting(self) -> None:
         self._parked = None
         self._deadline = None
-        self.waiting_for = ""
+
+    def _give_up(self) -> None:
+        """Refuse the command that waits, if one does."""
+        if self._parked is not None:
+            self._stop_waiting()
+            self._reply = _refusal(Sw.CONDITIONS_NOT_SATISFIED)
 
     def _expire(self) -> bool:
         """Refuse the waiting command if its time is over."""
         if self._deadline is None or self._clock.now() < self._deadline:
             return False
-        self._stop_waiting()
-        self._reply = _refusal(Sw.CONDITIONS_NOT_SATISFIED)
+        self._give_up()
         return True
 
 

@@ -59,6 +59,13 @@ class Credential:
     def type_byte(self) -> int:
         return self.kind | self.hash
 
+    def step_at(self, device_time_us: int) -> int:
+        """RFC 6238's T at a device time in microseconds. Raises Refused (6985) before T0."""
+        since_us = device_time_us - self.t0_s * 1_000_000
+        if since_us < 0:
+            raise Refused(Sw.CONDITIONS_NOT_SATISFIED)
+        return since_us // (self.step_s * 1_000_000)
+
     @property
     def flags(self) -> Flag:
         flags = Flag.OWN_CLOCK if self.own_clock else Flag(0)

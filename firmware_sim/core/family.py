@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from firmware_sim.core.applet import Applet
-    from firmware_sim.core.running import Running
+    from firmware_sim.core.chip import Board, Chip
 
 CDC_ACM, CCID = "cdc-acm", "ccid"  # what a token can be on USB: a serial line, a reader with its card
 
@@ -41,7 +40,7 @@ class Family:
 
     `iManufacturer`, `iProduct`: the strings themselves. `functions`: what it is on USB, in the order of its interfaces;
     a family without CDC_ACM has no serial line. `instructions`: the names that its documents give its commands.
-    `atr`: ISO/IEC 7816-3, what a reader shows. `applets`: makes the applets of a token that has just been powered.
+    `atr`: ISO/IEC 7816-3, what a reader shows. `chip`: makes the chip of a token that has just been powered.
     `quirks`: names of known deviations that drivers must mind.
     """
 
@@ -57,5 +56,10 @@ class Family:
     flash: FlashGeometry
     functions: tuple[str, ...]
     instructions: tuple[type[enum.IntEnum], ...]
-    applets: Callable[[Running], tuple[Applet, ...]]
+    chip: Callable[[Board], Chip]
     quirks: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def firmware_text(self) -> str:
+        """As in `5.7.4`."""
+        return ".".join(map(str, self.firmware))

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import hmac
+from typing import TYPE_CHECKING
 
 from firmware_sim.core import otp
-from firmware_sim.core.applet_oath import step_at
 from firmware_sim.core.credentials import Credential
 from firmware_sim.core.machine import PinState
 from firmware_sim.core.refusal import Refused
-from firmware_sim.core.running import Running
-from firmware_sim.seams import Clock, FlashError
+from firmware_sim.seams import FlashError
 from provision.wire import WireError, oath
 from provision.wire.apdu import Sw
 
+if TYPE_CHECKING:
+    from firmware_sim.core.running import Running
+
 
 class Keypad:
-    """A channel like any other, with its own PIN mark; it lives as long as the power.
+    """Implements chip.Panel and running.Holder, with a PIN mark of its own; it lives as long as the power.
 
     The screen shows a message or a code for a while, then what the token is called.
     """
 
-    def __init__(self, running: Running, clock: Clock) -> None:
+    def __init__(self, running: Running) -> None:
         self._running = running
-        self._clock = clock
+        self._clock = running.clock
         self._first_typed: bytes | None = None
         self._next = 0
         self._message = ""
@@ -65,7 +67,7 @@ class Keypad:
 
     def _code(self, credential: Credential) -> str:
         try:
-            step = step_at(credential, self._running.device_time_us())
+            step = credential.step_at(self._running.device_time_us())
         except Refused:
             return "no time"
         return otp.code(credential.secret, step, credential.algorithm, credential.digits)

@@ -1,101 +1,65 @@
-"""What exists while a token has power: the mounted store and everything read from it. Gone with the power."""
+"""The chip of a family that speaks applets: the administrator's keys, a PIN, credentials, and what selects them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from firmware_sim.core.admin_keys import AdminKeys
-from firmware_sim.core.credentials import Credentials
-from firmware_sim.core.family import Family
+from firmware_sim.core.applet import Applet
+from firmware_sim.core.chip import Board, Chip
+from firmware_sim.core.credentials import Credential, Credentials
+from firmware_sim.core.dialogue import AppletDialogue
+from firmware_sim.core.keypad import Keypad
 from firmware_sim.core.layout import Key
-from firmware_sim.core.machine import Event, Lifecycle, check
+from firmware_sim.core.machine import Event, check
 from firmware_sim.core.pin import Pin
-from firmware_sim.core.refusal import Refused
-from firmware_sim.journal import Store
-from firmware_sim.seams import Battery, Clock, Flash, Oscillator, OscillatorError, Random
-from provision.wire.apdu import Sw
-from provision.wire.oath import DEVICE_ID_SIZE
-
-_BOOT_ID_SIZE = 8
+from firmware_sim.core.view import CredentialView, View
+from provision.wire.oath import OathKind
 
 
 class Holder(Protocol):
-    """A channel, or the keypad: whoever may hold a PIN mark or a secure channel session."""
+    """A dialogue, or the keypad: who may hold a PIN mark or a secure channel."""
 
     pin_verified: bool
 
     def revoke(self) -> None:
-        """Drop mark and session, and refuse (6985) a command that waits: the token has become another."""
+        """Drop both, and give up a command that waits: the token has become another."""
 
 
-class Running:
-    """Mounts the flash. `holders`: everybody whose rights end with a new PIN or a factory reset.
+class Running(Chip):
+    """`applets`: makes those of a chip that has just been powered."""
 
-    Raises FlashError if the chip cannot be mounted, PowerLost.
-    """
+    def __init__(self, board: Board, applets: Callable[[Running], tuple[Applet, ...]]) -> None:
+        super().__init__(board)
+        limits = self.family.limits
+        self.admin_keys = AdminKeys(self.store)
+        self.pin = Pin(self.store, self.random, attempts=limits.pin_attempts, iterations=limits.pin_iterations)
+        self.credentials = Credentials(self.store, room=limits.credentials)
+        self.applets = applets(self)
+        self.panel = Keypad(self)
+        self._holders: weakref.WeakSet[Holder] = weakref.WeakSet((self.panel,))
 
-    def __init__(
-        self,
-        *,
-        family: Family,
-        serial: str,
-        flash: Flash,
-        oscillator: Oscillator,
-        clock: Clock,
-        random: Random,
-        holders: Collection[Holder],
-    ) -> None:
-        self.family = family
-        self.serial = serial
-        self.random = random
-        self.boot_id = random.randbytes(_BOOT_ID_SIZE)
-        self._holders = holders
-        self._flash = flash
-        self._oscillator = oscillator
-        self._clock = clock
-        self._store = Store.open(flash)
-        self.device_id = self._store.get(Key.DEVICE_ID) or self._manufacture()
-        self.admin_keys = AdminKeys(self._store)
-        self.pin = Pin(
-            self._store, random, attempts=family.limits.pin_attempts, iterations=family.limits.pin_iterations
-        )
-        self.credentials = Credentials(self._store, room=family.limits.credentials)
-        self.applets = family.applets(self)
+    def dialogue(self, abandon: Callable[[], None]) -> AppletDialogue:
+        dialogue = AppletDialogue(self, abandon)
+        self._holders.add(dialogue)
+        return dialogue
 
     @property
     def label(self) -> str:
-        return (self._store.get(Key.LABEL) or b"").decode("utf-8")
+        return (self.store.get(Key.LABEL) or b"").decode("utf-8")
 
     def set_label(self, label: str) -> None:
-        self._store.commit({Key.LABEL: label.encode("utf-8") or None})
-
-    @property
-    def battery(self) -> Battery:
-        return self._oscillator.battery_status(self._clock.now())
-
-    def device_time_us(self) -> int:
-        """Microseconds since the Unix epoch by the token's clock. Raises Refused (6985) if it stands still."""
-        time = self._oscillator.device_time_us(self._clock.now())
-        if time is None:
-            raise Refused(Sw.CONDITIONS_NOT_SATISFIED)
-        return time
-
-    def set_device_time(self, seconds: int) -> None:
-        """Raises Refused (6985) if the battery is dead, FlashError: set, but not saved."""
-        try:
-            self._oscillator.set_device_time(self._clock.now(), seconds)
-        except OscillatorError:
-            raise Refused(Sw.CONDITIONS_NOT_SATISFIED) from None
-        self._flash.sync()
+        self.store.commit({Key.LABEL: label.encode("utf-8") or None})
 
     def factory_reset(self) -> None:
         """Erase credentials, PIN, label and keys, in one commit and physically."""
         check(self.pin.state, Event.FACTORY_RESET)
         check(self.admin_keys.lifecycle, Event.FACTORY_RESET)
         gone = (Key.LABEL, Key.ADMIN_KEYS, Key.PIN_VERIFIER, Key.PIN_ATTEMPTS)
-        self._store.commit({**self.credentials.erasure(), **dict.fromkeys(gone)}, scrub=True)
-        self.credentials = Credentials(self._store, room=self.family.limits.credentials)
+        self.store.commit({**self.credentials.erasure(), **dict.fromkeys(gone)}, scrub=True)
+        self.credentials = Credentials(self.store, room=self.family.limits.credentials)
         for holder in self._holders:
             holder.revoke()
 
@@ -104,8 +68,26 @@ class Running:
         for holder in self._holders:
             holder.pin_verified = False
 
-    def _manufacture(self) -> bytes:
-        check(Lifecycle.BLANK, Event.MANUFACTURE)
-        device_id = self.random.randbytes(DEVICE_ID_SIZE)
-        self._store.commit({Key.DEVICE_ID: device_id})
-        return device_id
+    def describe(self, view: View) -> None:
+        view["label"] = self.label
+        view["lifecycle"] = self.admin_keys.lifecycle.value
+        view["key_version"] = self.admin_keys.version
+        view["pin"] = self.pin.state.value
+        view["attempts_remaining"] = self.pin.attempts_remaining
+        view["credentials"] = [_view(credential) for credential in self.credentials]
+
+
+def _view(credential: Credential) -> CredentialView:
+    is_hotp = credential.kind is OathKind.HOTP
+    return CredentialView(
+        name=credential.name,
+        type=credential.kind.name.lower(),
+        algorithm=credential.hash.name,
+        digits=credential.digits,
+        time_step_s=credential.step_s,
+        t0_s=credential.t0_s,
+        counter=credential.counter if is_hotp else None,
+        own_clock=credential.own_clock,
+        pin=credential.pin,
+        touch=credential.touch,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from firmware_sim.core.applet import Applet
 from firmware_sim.core.applet_management import ManagementApplet
 from firmware_sim.core.applet_oath import OathApplet
+from firmware_sim.core.chip import Board
 from firmware_sim.core.family import CCID, CDC_ACM, Family, FlashGeometry, Limits
 from firmware_sim.core.running import Running
 from provision.wire import oath, reference
@@ -14,6 +15,10 @@ from provision.wire.oath import MAX_CREDENTIALS, PIN_ATTEMPTS, TOUCH_TIMEOUT_S
 
 def _applets(running: Running) -> tuple[Applet, ...]:
     return OathApplet(running), ManagementApplet(running)
+
+
+def _chip(board: Board) -> Running:
+    return Running(board, _applets)
 
 
 REFERENCE = Family(
@@ -40,5 +45,7 @@ REFERENCE = Family(
     flash=FlashGeometry(page_size=4096, page_count=16),
     functions=(CDC_ACM, CCID),
     instructions=(oath.Ins, reference.Ins),
-    applets=_applets,
+    chip=_chip,
 )
+
+VARIANTS = (REFERENCE,)

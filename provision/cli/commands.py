@@ -11,6 +11,7 @@ TOP = {
     "token": ("provision.cli.main:token", "set up, use and retire a token"),
     "ledger": ("provision.cli.main:ledger", "see which token was programmed for whom, and go on"),
     "server": ("provision.cli.main:server", "make, ask and mend an authentication server"),
+    "udev": ("provision.cli.main:udev", "give people access to tokens, on Linux"),
     "demo": ("provision.cli.demo:demo", "show the whole life of a token, on the simulator"),
 }
 
@@ -48,4 +49,10 @@ SERVER = {
     "disable": ("provision.cli.server_commands:disable", "refuse a device's codes"),
     "enable": ("provision.cli.server_commands:enable", "accept them again"),
     "delete": ("provision.cli.server_commands:delete", "forget a device and its seed"),
+}
+
+UDEV = {
+    "show": ("provision.cli.udev:show", "print the rules"),
+    "install": ("provision.cli.udev:install", "install the rules and their group, and apply them"),
+    "check": ("provision.cli.udev:check", "tell whether the rules are installed and current"),
 }

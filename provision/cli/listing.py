@@ -13,7 +13,8 @@ from provision.cli.output import table
 from provision.cli.station_options import ledger_file, ledger_option, open_ledger
 from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
 from provision.families.driver import identify
-from provision.links.ports import serial_addresses
+from provision.families.identities import family_of
+from provision.links.ports import Place, serial_ports
 from provision.model import ClockKind, TokenInfo
 
 PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever else sits on a port never does
@@ -25,26 +26,39 @@ PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever els
     type=click.Path(file_okay=False, path_type=Path),
     help="Also look at the ports that this folder links to.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also show ports where no token answers.")
+@click.option("--all", "everything", is_flag=True, help="Ask every serial port, and show also those that are silent.")
 @common_options
 def list_command(context: Context, devices: Path | None, everything: bool) -> None:
     """Show the tokens that are plugged in.
 
-    Asks every serial port, the links in /dev/hwtoken and, with --devices, those in a folder of your choice.
+    They are known by their USB identity. Asked are those, the links in /dev/hwtoken and, with --devices, those in a
+    folder of your choice; a port of any other device is left alone unless you say --all.
     """
-    rows = [_probed(context, address) for address in serial_addresses(devices)]
-    shown = [row for row in rows if everything or row["status"] != "silent"]
+    places = serial_ports(devices)
+    asked = [place for place in places if everything or place.chosen or _family(place)]
+    rows = [_probed(context, place) for place in asked]
+    shown = [row for row in rows if everything or row["family"] or row["status"] != "silent"]
     head = ("ADDRESS", "FAMILY", "SERIAL", "NAME", "STATUS")
     cells = [(row["address"], row["family"], row["serial"], row["label"], row["status"]) for row in shown]
     text = table([head, *[tuple(cell or "-" for cell in line) for line in cells]])
     context.result({"tokens": shown}, text if shown else "no token found")
+    if len(asked) < len(places) and not shown:
+        left = len(places) - len(asked)
+        context.say(f"{left} serial port{'s' * (left > 1)} of other devices not asked: `provision list --all` does")
 
 
-def _probed(context: Context, address: str) -> dict[str, str | None]:
-    """One port: status ready, busy, no permission, foreign (speaks, but no family we know) or silent."""
+def _family(place: Place) -> str | None:
+    return family_of(place.idVendor, place.idProduct, place.product)
+
+
+def _probed(context: Context, place: Place) -> dict[str, str | None]:
+    """One place: status ready, busy, no permission, foreign (speaks, but no family we know) or silent.
+
+    What the token does not say itself its USB descriptor does.
+    """
     info: TokenInfo | None = None
     try:
-        with context.open_link(address, timeout_s=PROBE_TIMEOUT_S) as link:
+        with context.open_link(place.address, timeout_s=PROBE_TIMEOUT_S) as link:
             _, info = identify(link)
             status = "ready"
     except Busy:
@@ -55,10 +69,11 @@ def _probed(context: Context, address: str) -> dict[str, str | None]:
         status = "foreign"
     except LinkError:
         status = "silent"
+    family = _family(place)
     return {
-        "address": address,
-        "family": info.family if info else None,
-        "serial": info.serial if info else None,
+        "address": place.address,
+        "family": info.family if info else family,
+        "serial": info.serial if info else place.serial if family else None,
         "label": info.label if info else None,
         "status": status,
     }

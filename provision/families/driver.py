@@ -27,9 +27,11 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
+    OWN_KEY         authenticate_own
 
-    `authenticate` comes before put, delete, rename, reset, write_clock, unblock, change_admin_key, check_value,
-    set_label and factory_reset. `verify_pin` stays good for this session; the driver never presents a PIN by itself.
+    `authenticate` or `authenticate_own` comes before put, delete, rename, reset, write_clock, unblock,
+    change_admin_key, check_value, set_label and factory_reset. `verify_pin` stays good for this session; the driver
+    never presents a PIN by itself.
     """
 
     def info(self) -> TokenInfo: ...
@@ -42,6 +44,10 @@ class Session(Protocol):
     def authenticate(self, admin_key: Secret | None) -> None:
         """Become the administrator. `admin_key`: the organisation's master, from which the driver derives this
         token's own keys; None: the family's published factory keys. Raises AdminKeyIncorrect."""
+
+    def authenticate_own(self, key: Secret) -> None:
+        """The same with the token's own key or password: the text that its vendor's tool takes, in UTF-8. Raises
+        AdminKeyIncorrect."""
 
     def change_admin_key(self, admin_key: Secret) -> None: ...
 

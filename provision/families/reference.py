@@ -26,6 +26,7 @@ from provision.errors import (
     LinkError,
     LocalProtocolError,
     NoSuchCredential,
+    NotSupported,
     RemoteProtocolError,
 )
 from provision.families.identities import USB_IDENTITIES
@@ -66,7 +67,7 @@ MIN_ADMIN_KEY = 16  # bytes
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_CAPABILITIES = frozenset(Capability)
+_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY}
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
     reference.PinStatus.SET: PinState.LOCKED,  # GET INFO comes after a SELECT, so nobody is verified
@@ -165,6 +166,13 @@ class ReferenceSession:
         except AdminKeyIncorrect:
             self._keys = None
             raise
+
+    def authenticate_own(self, key: Secret) -> None:
+        raise NotSupported(
+            "a reference token's keys are derived from the organisation's master key: it has no password of its own",
+            capability=Capability.OWN_KEY.value,
+            hint="give the master key with --admin-key-file",
+        )
 
     def change_admin_key(self, admin_key: Secret) -> None:
         from provision.families.secure_channel import FIRST_KVN

@@ -1,14 +1,17 @@
-"""A token in this process: for tests and measurements, over the same frames as any other wire.
+"""A token in this process, for tests and measurements: over the same frames as any serial wire, or APDU by APDU, as a
+card in a reader.
 
-Takes whatever has the shape of a device's link; the simulator is not imported here (see DESIGN: arrows).
+Takes whatever has the shape of a device's end; the simulator is not imported here (see DESIGN: arrows).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from provision.clock import Clock
+from provision.errors import Timeout
 from provision.links.framed import FramedLink
 from provision.links.link import LinkOptions
 
@@ -57,3 +60,64 @@ class InProcessStream:
 def open_device(device: DeviceEnd, options: LinkOptions, address: str = "inprocess:") -> FramedLink:
     """A Link to a token in this process."""
     return FramedLink(InProcessStream(device, options.clock), address, options)
+
+
+class DeviceChannel(Protocol):
+    """One way into a token: command APDUs in, response APDUs out, never blocks."""
+
+    def transmit(self, apdu: bytes) -> bytes | None:
+        """The response, or None while the command waits for a person."""
+
+    def poll(self) -> bytes | None:
+        """The response of the command that was waiting, once there is one."""
+
+    @property
+    def deadline(self) -> float | None:
+        """The Unix time at which a waiting command gives up by itself."""
+
+    def reset(self) -> None: ...
+
+
+class ChannelLink:
+    """A Link to a channel that is called directly: what a card is to its reader."""
+
+    def __init__(self, channel: DeviceChannel, options: LinkOptions, address: str) -> None:
+        self._channel = channel
+        self._options = options
+        self.address = address
+        channel.reset()
+
+    def exchange(self, command: bytes) -> bytes:
+        response = self._channel.transmit(command)
+        if response is None:
+            response = self._patiently()
+        return response
+
+    def close(self) -> None:
+        self._channel.reset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _patiently(self) -> bytes:
+        """Say once that a person is awaited, then let the clock go on to the end of the token's patience."""
+        clock, deadline = self._options.clock, self._channel.deadline
+        if self._options.on_pending and deadline is not None:
+            self._options.on_pending(max(0, round(deadline - clock.now())))
+        response = self._channel.poll()
+        if response is None and deadline is not None:
+            clock.wait_until(deadline)
+            response = self._channel.poll()
+        if response is None:
+            raise Timeout(f"the token at {self.address} does not answer")
+        return response
+
+
+def open_channel(channel: DeviceChannel, options: LinkOptions, address: str = "inprocess:") -> ChannelLink:
+    """A Link to a token in this process that has no serial line."""
+    return ChannelLink(channel, options, address)

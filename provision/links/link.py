@@ -51,6 +51,7 @@ class LinkOptions:
 # scheme -> "module:function"; each function takes (the rest of the address, LinkOptions) and returns a Link.
 # Strings, so that naming an address pays only for its own kind of wire.
 LINKS = {
+    "rfc2217": "provision.links.rfc2217:open_address",
     "serial": "provision.links.serial:open_address",
     "tcp": "provision.links.tcp:open_address",
     "pcsc": "provision.links.pcsc:open_address",

@@ -1,26 +1,60 @@
-"""Which serial ports there are."""
+"""What is plugged in, found by looking only: no device is spoken to here, none is claimed."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-UDEV_LINKS = Path("/dev/hwtoken")  # udev/ makes a link here for every token that it knows
+UDEV_LINKS = Path("/dev/hwtoken")  # udev/ makes a link here for the serial line of every token that it knows
 
 
-def serial_addresses(folder: Path | None = None) -> list[str]:
-    """Addresses of the system's serial ports and of those that UDEV_LINKS and `folder` link to, each port once.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place where a token may be: its address, and what the USB device there says of itself.
 
-    A link's name comes first: it says which token it is and stays when the port's number changes.
+    The USB fields are those of the device descriptor, `product` and `serial` the strings themselves; None where there
+    is no USB device, or it does not tell. `chosen`: a link leads here that udev or a person made for a token.
+    """
+
+    address: str
+    idVendor: int | None = None
+    idProduct: int | None = None
+    product: str | None = None
+    serial: str | None = None
+    chosen: bool = False
+
+
+def serial_ports(folder: Path | None = None) -> list[Place]:
+    """The system's serial ports and those that UDEV_LINKS and `folder` link to, each port once.
+
+    A link's name goes before the port's: it says which token it is, and stays when the port's number changes.
     """
     from serial.tools.list_ports import comports
 
+    ports = {os.path.realpath(port.device): port for port in sorted(comports())}
+    links = _links(folder, UDEV_LINKS)
+    places = [
+        Place(
+            f"serial:{links.get(path, port.device)}",
+            port.vid,
+            port.pid,
+            port.product,
+            port.serial_number,
+            path in links,
+        )
+        for path, port in ports.items()
+    ]
+    places += [Place(f"serial:{link}", chosen=True) for path, link in links.items() if path not in ports]  # ptys
+    return sorted(places, key=lambda place: not place.chosen)
+
+
+def _links(*folders: Path | None) -> dict[str, str]:
+    """Character devices that the folders' entries lead to: the device's own path -> the first entry's."""
     found: dict[str, str] = {}
-    for place in (folder, UDEV_LINKS):
-        if place is not None and place.is_dir():
-            for entry in sorted(place.iterdir()):
+    for folder in folders:
+        if folder is not None and folder.is_dir():
+            for entry in sorted(folder.iterdir()):
                 if entry.is_char_device():
                     found.setdefault(os.path.realpath(entry), str(entry))
-    for port in sorted(comports()):
-        found.setdefault(os.path.realpath(port.device), port.device)
-    return [f"serial:{name}" for name in found.values()]
+    return found

@@ -48,14 +48,21 @@ class TcpStream:
         return LinkError(f"the connection to {self._address} broke", hint="check that the token still runs there")
 
 
+def host_and_port(rest: str, address: str) -> tuple[str, int]:
+    """Host and port of `PORT` or `HOST:PORT`, this machine where no host is named. Raises UsageError."""
+    host, _, port = rest.rpartition(":")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        scheme = address.partition(":")[0]
+        raise UsageError(f"{address} does not end in a port number", hint=f"for example {scheme}:{DEFAULT_HOST}:4000")
+    return host.strip("[]") or DEFAULT_HOST, int(port)
+
+
 def open_address(rest: str, options: LinkOptions) -> FramedLink:
     """`tcp:PORT` or `tcp:HOST:PORT` (an IPv6 host in brackets)."""
     address = f"tcp:{rest}"
-    host, _, port = rest.rpartition(":")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise UsageError(f"{address} does not end in a port number", hint="for example tcp:127.0.0.1:4000")
+    host, port = host_and_port(rest, address)
     try:
-        connection = socket.create_connection((host.strip("[]") or DEFAULT_HOST, int(port)), options.timeout_s)
+        connection = socket.create_connection((host, port), options.timeout_s)
     except (ConnectionRefusedError, socket.gaierror) as error:
         raise NotFound(f"nothing listens at {address}", hint="start the token, or correct the address") from error
     except TimeoutError:

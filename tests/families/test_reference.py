@@ -68,7 +68,7 @@ def test_a_blank_token_says_so(session):
     assert info.pin_state is PinState.UNSET
     assert info.attempts_remaining is None
     assert (info.credentials_used, info.credentials_max) == (0, 64)
-    assert info.capabilities == frozenset(Capability)
+    assert info.capabilities == frozenset(Capability) - {Capability.OWN_KEY}
     assert info.clock_kind is ClockKind.FREE
     assert info.firmware == "1.0.0"
 
@@ -79,6 +79,12 @@ def test_label(admin):
     with pytest.raises(InputError, match="32 bytes"):
         admin.set_label("x" * 33)
     assert admin.info().label == "Büro 3"
+
+
+def test_it_has_no_password_of_its_own(session):
+    with pytest.raises(NotSupported) as caught:
+        session.authenticate_own(MASTER)
+    assert caught.value.capability == "own-key"
 
 
 # Credentials and codes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from provision.links.ports import Place
 from provision.model import NewCredential, OathType, OtpParameters, Secret
 from provision.otp import code_at
 
@@ -266,22 +268,45 @@ def ports(run, monkeypatch):
     wire = SimpleNamespace(open_address=open_address)
     monkeypatch.setitem(sys.modules, "ports_of_the_test", wire)
     monkeypatch.setitem(LINKS, "port", "ports_of_the_test:open_address")
-    found = [f"port:{name}" for name in ("token", *reasons)]
-    monkeypatch.setattr("provision.cli.listing.serial_addresses", lambda folder: found)
+    monkeypatch.setitem(LINKS, "stranger", "ports_of_the_test:open_address")
+    found = [
+        Place("port:token", 0x1209, 0x0001, "hwtoken reference token", "HT-0001"),
+        *(Place(f"port:{name}", chosen=True) for name in reasons),
+        Place("stranger:gone", 0x0403, 0x6001, "FT232R USB UART", "A50285BI"),
+    ]
+    monkeypatch.setattr("provision.cli.listing.serial_ports", lambda folder: found)
+    run.found = found
     return run
 
 
 def test_list_bears_with_whatever_sits_on_a_port(ports):
     everything = ports("list", "--all", "--json", token=False).json["tokens"]
-    assert [row["status"] for row in everything] == ["ready", "busy", "no permission", "foreign", "silent"]
+    assert [row["status"] for row in everything] == ["ready", "busy", "no permission", "foreign", "silent", "silent"]
     assert everything[0]["serial"] == "HT-0001"
-    assert everything[1]["serial"] is None
+    assert [(row["family"], row["serial"]) for row in everything[1:]] == [(None, None)] * 5
     text = ports("list", token=False).out
     assert text.splitlines()[1].split() == ["port:token", "reference", "HT-0001", "-", "ready"]
     assert "port:gone" not in text
 
 
+def test_list_leaves_other_peoples_devices_alone(ports):
+    ports.found[:] = ports.found[-1:]
+    ended = ports("list", token=False)
+    assert ended.out == "no token found\n"
+    assert "1 serial port of other devices not asked" in ended.err
+    assert "not asked" not in ports("list", "--all", token=False).err
+
+
+def test_list_names_a_token_that_does_not_answer(ports):
+    place = ports.found[0]
+    ports.found[:] = [dataclasses.replace(place, address=f"port:{why}") for why in ("gone", "busy", "shut")]
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert [(row["family"], row["serial"], row["status"]) for row in rows] == [
+        ("reference", "HT-0001", status) for status in ("silent", "busy", "no permission")
+    ]
+
+
 def test_list_of_nothing(run, monkeypatch):
-    monkeypatch.setattr("provision.cli.listing.serial_addresses", lambda folder: [])
+    monkeypatch.setattr("provision.cli.listing.serial_ports", lambda folder: [])
     ended = run("list", token=False)
     assert (ended.exit_code, ended.out) == (0, "no token found\n")

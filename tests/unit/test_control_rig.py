@@ -17,7 +17,7 @@ from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash, Supply
 from firmware_sim.links.cable import Instruction, parse_instruction
-from firmware_sim.links.port import Lines
+from firmware_sim.links.port import Lines, PortError
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import DeviceLink, FlashError
@@ -208,6 +208,21 @@ class TestCable:
         assert bench.do("cable", action="plug") == {"plugged": True, "address": "memory:2"}
         assert "plugged in already" in bench.refuses("cable", action="plug")
         assert bench.port.hello() is not None
+
+    def test_it_has_power_when_the_port_begins_and_none_where_the_port_refuses(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        powered = []
+
+        def refuse() -> None:
+            powered.append(bench.rig.powered)
+            raise PortError("no port is free")
+
+        bench.do("cable", action="unplug")
+        monkeypatch.setattr(bench.port, "plug", refuse)
+        assert "no port is free" in bench.refuses("cable", action="plug")
+        assert powered == [True]
+        assert not bench.rig.powered
 
     def test_it_drops_after_the_reply_to_the_instruction(self, bench: Bench) -> None:
         bench.port.hello()

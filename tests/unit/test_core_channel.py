@@ -60,9 +60,14 @@ def test_an_unknown_aid_leaves_the_selection_but_not_the_rights(host: Host, aid:
     host.open()
     host.send(Ins.SET_PIN, data=oath.Pin(b"123456").encode())
     host.send(Ins.VERIFY_PIN, data=oath.Pin(b"123456").encode())
-    assert host.channel.pin_verified  # type: ignore[attr-defined]  # nothing on the wire tells
+    guarded = oath.Put(
+        "a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, bytes(20), timing=oath.Timing(30, 0, oath.Flag.PIN)
+    )
+    assert host.secure(Ins.PUT, data=guarded.encode()).sw == Sw.OK
+    code = Command(0, Ins.CALCULATE, 0, 1, oath.Calculate("a", 1).encode(), 256)
+    assert host.exchange(code).sw == Sw.OK
     assert host.select(aid).sw == Sw.FILE_NOT_FOUND
-    assert not host.channel.pin_verified  # type: ignore[attr-defined]  # as above
+    assert host.exchange(code).sw == Sw.SECURITY_STATUS_NOT_SATISFIED
     assert host.exchange(LIST).sw == Sw.OK
     assert host.exchange(host.wrap(Ins.LIST)).sw == Sw.CONDITIONS_NOT_SATISFIED
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from firmware_sim.core.running import Running
 from firmware_sim.seams import Battery
 from firmware_sim.testing import START_S, Bench, Host, make_bench
 from provision.wire import oath, reference, tlv
@@ -434,8 +435,8 @@ def test_no_secret_is_told() -> None:
     host = Host(bench.token.open_channel())
     host.open()
     put(host)
-    running = bench.token._running
-    assert running is not None
+    running = bench.token._chip
+    assert isinstance(running, Running)
     for text in (repr(list(running.credentials)), repr(bench.token.inspect()), repr(vars(bench.token))):
         assert SECRET.decode() not in text
         assert "Credential('a', secret hidden)" in text or "secret" not in text

@@ -12,13 +12,14 @@ import threading
 import tty
 
 import pytest
+from serial.tools.list_ports_common import ListPortInfo
 
 from firmware_sim.links.framed import FramedLink as DeviceFramedLink
 from provision.clock import SystemClock
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, Timeout, UsageError
 from provision.links import serial as serial_link
 from provision.links.link import LinkOptions, open_link
-from provision.links.ports import serial_addresses
+from provision.links.ports import Place, serial_ports
 from provision.wire.framing import MAX_PAYLOAD
 
 
@@ -234,8 +235,20 @@ def test_ports_are_found_through_links_once(tmp_path, monkeypatch):
         (tmp_path / "same").symlink_to(name)
         (tmp_path / "dangling").symlink_to("/dev/no-such-port")
         (tmp_path / "file").write_text("")
-        assert serial_addresses(tmp_path) == [f"serial:{tmp_path / 'desk'}"]
+        assert serial_ports(tmp_path) == [Place(f"serial:{tmp_path / 'desk'}", chosen=True)]
     finally:
         os.close(master)
         os.close(slave)
-    assert serial_addresses(tmp_path / "absent") == []
+    assert serial_ports(tmp_path / "absent") == []
+
+
+def test_a_linked_port_keeps_what_usb_says_of_it(tmp_path, monkeypatch):
+    token, modem = ListPortInfo("/dev/null"), ListPortInfo("/dev/full")
+    token.vid, token.pid, token.product, token.serial_number = 0x1209, 1, "hwtoken reference token", "SN-1"
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [modem, token])
+    monkeypatch.setattr("provision.links.ports.UDEV_LINKS", tmp_path)
+    (tmp_path / "SN-1").symlink_to("/dev/null")
+    assert serial_ports() == [
+        Place(f"serial:{tmp_path / 'SN-1'}", 0x1209, 1, "hwtoken reference token", "SN-1", chosen=True),
+        Place("serial:/dev/full"),
+    ]

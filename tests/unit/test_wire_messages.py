@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.wire import WireError, oath, reference
+from provision.wire import WireError, oath, reference, usb, usb_descriptors, usbip
 from provision.wire.messages import MESSAGES, Message
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=16)
@@ -22,6 +22,55 @@ flags = st.integers(0, 7).map(oath.Flag)
 timings = st.builds(oath.Timing, st.integers(1, 3600), st.integers(0, 2**40 - 1), flags)
 # Shorter secrets come back padded with zeros, as YKOATH sends them.
 secrets = st.binary(min_size=14, max_size=64)
+u8, u16 = st.integers(0, 0xFF), st.integers(0, 0xFFFF)
+paths = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=31)
+payloads = st.binary(max_size=80)
+ways = st.sampled_from((usbip.OUT, usbip.IN))
+usbip_devices = st.builds(
+    usbip.Device, paths, paths, u32, u32, u32, u16, u16, u16, u8, u8, u8, u8, u8, st.integers(0, 4)
+)
+listed = usbip_devices.flatmap(
+    lambda device: st.builds(
+        usbip.ListedDevice,
+        st.just(device),
+        st.lists(st.tuples(u8, u8, u8), min_size=device.bNumInterfaces, max_size=device.bNumInterfaces).map(tuple),
+    )
+)
+statuses = st.sampled_from(usbip.Status).map(int) | st.integers(-200, 200)
+unknown_descriptors = st.binary(max_size=20).map(
+    lambda body: usb_descriptors.UnknownDescriptor(bytes((len(body) + 2, 0xF0)) + body)
+)
+
+
+def _descriptor(kind: type[Message]) -> st.SearchStrategy[Message]:
+    """Any numbers that the layout of a descriptor of fixed size takes."""
+    formats: str = kind._layout.format.lstrip("<")  # type: ignore[attr-defined]
+    return st.builds(kind, *({"B": u8, "H": u16, "I": u32}[letter] for letter in formats))
+
+
+fixed_descriptors = {
+    f"usb_descriptors.{kind.__name__}": _descriptor(kind)
+    for kind in (
+        usb_descriptors.DeviceDescriptor,
+        usb_descriptors.ConfigurationDescriptor,
+        usb_descriptors.InterfaceAssociation,
+        usb_descriptors.InterfaceDescriptor,
+        usb_descriptors.EndpointDescriptor,
+        usb_descriptors.CdcHeader,
+        usb_descriptors.CdcCallManagement,
+        usb_descriptors.CdcAcm,
+        usb_descriptors.CdcUnion,
+        usb_descriptors.CcidDescriptor,
+    )
+}
+inner_descriptors = st.one_of(
+    unknown_descriptors,
+    *(
+        strategy
+        for name, strategy in fixed_descriptors.items()
+        if name not in ("usb_descriptors.DeviceDescriptor", "usb_descriptors.ConfigurationDescriptor")
+    ),
+)
 
 STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     "oath.Timing": timings,
@@ -85,6 +134,49 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     ),
     "reference.DeviceTime": st.builds(reference.DeviceTime, st.integers(0, 2**64 - 1)),
     "reference.SetTime": st.builds(reference.SetTime, st.integers(0, 2**40 - 1)),
+    "usb.SetupPacket": st.builds(usb.SetupPacket, u8, u8, u16, u16, u16),
+    **fixed_descriptors,
+    "usb_descriptors.UnknownDescriptor": unknown_descriptors,
+    "usb_descriptors.Configuration": st.builds(
+        usb_descriptors.Configuration.of,
+        st.lists(inner_descriptors, max_size=8).map(tuple),
+        bmAttributes=u8,
+        bMaxPower=u8,
+    ),
+    "usbip.DevlistRequest": st.just(usbip.DevlistRequest()),
+    "usbip.ImportRequest": st.builds(usbip.ImportRequest, paths),
+    "usbip.Device": usbip_devices,
+    "usbip.ListedDevice": listed,
+    "usbip.DevlistReply": st.builds(usbip.DevlistReply, st.lists(listed, max_size=4).map(tuple)),
+    "usbip.ImportReply": st.builds(usbip.ImportReply, st.just(0), usbip_devices)
+    | st.builds(usbip.ImportReply, st.integers(1, 5), st.none()),
+    "usbip.Submit": payloads.flatmap(
+        lambda data: st.builds(
+            usbip.Submit,
+            u32,
+            u32,
+            st.just(usbip.OUT),
+            st.integers(0, 15),
+            st.just(len(data)),
+            st.binary(min_size=8, max_size=8),
+            st.just(data),
+            u32,
+            u32,
+        )
+    )
+    | st.builds(
+        lambda seqnum, devid, endpoint, length: usbip.Submit(seqnum, devid, usbip.IN, endpoint, length),
+        u32,
+        u32,
+        st.integers(0, 15),
+        u32,
+    ),
+    "usbip.SubmitReply": st.builds(
+        lambda seqnum, status, data: usbip.SubmitReply(seqnum, status, len(data), data), u32, statuses, payloads
+    )
+    | st.builds(usbip.SubmitReply, u32, statuses, st.integers(0, 2**31 - 1), st.just(b"")),
+    "usbip.Unlink": st.builds(usbip.Unlink, u32, u32, u32),
+    "usbip.UnlinkReply": st.builds(usbip.UnlinkReply, u32, statuses),
 }
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# links.pty is looked at only where there are pseudo-terminals. links.serial imports pyserial, which picks its POSIX
-# driver here and has another on Windows.
-NOT_HERE = {"firmware_sim.links.pty", "provision.links.serial"}
+# links.pty is looked at only where there are pseudo-terminals. The others import pyserial, which picks its POSIX driver
+# here and has another on Windows.
+NOT_HERE = {"firmware_sim.links.pty", "provision.links.serial", "provision.links.rfc2217"}
 
 HIDE = """
 import os, socket, subprocess, sys, types  # subprocess first: it takes a system with msvcrt for Windows

@@ -1,0 +1,129 @@
+"""The virtual host controller's files, as a kernel shows them and as they may be broken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from firmware_sim.links.port import PortError
+from firmware_sim.links.vhci_controller import Controller
+
+FULL_SPEED, DEVID = 2, 0x00010002
+HEADER = "hub port sta spd dev      sockfd local_busid\n"
+# As Linux 6.1 writes it: two high-speed ports, the first of them in use, and one for USB 3.
+STATUS = HEADER + "hs  0000 006 002 00010002 000009 1-1\nhs  0001 004 000 00000000 000000 0-0\n"
+STATUS += "ss  0002 004 000 00000000 000000 0-0\n"
+
+
+class Kernel:
+    """A tree that looks like the kernel's; `attach` is a file, which keeps the last request."""
+
+    def __init__(self, root: Path) -> None:
+        self.sysfs, self.dev = root / "sys", root / "dev"
+        self.home = self.sysfs / "devices" / "platform" / "vhci_hcd.0"
+        self.home.mkdir(parents=True)
+        self.dev.mkdir()
+        self.home.joinpath("status").write_text(STATUS)
+        self.home.joinpath("attach").touch()
+        self.controller = Controller(self.sysfs, self.dev)
+
+    def requested(self) -> str:
+        return self.home.joinpath("attach").read_text()
+
+    def enumerate(self, busid: str, *, configuration: str) -> Path:
+        device = self.sysfs / "bus" / "usb" / "devices" / busid
+        device.mkdir(parents=True)
+        device.joinpath("bConfigurationValue").write_text(configuration)
+        return device
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    return Kernel(tmp_path)
+
+
+def test_the_first_free_port_is_taken(kernel: Kernel) -> None:
+    assert kernel.controller.attach(7, DEVID, FULL_SPEED) == 1
+    assert kernel.requested() == "1 7 65538 2"
+
+
+def test_ports_of_further_controllers_come_after_those_of_the_first(kernel: Kernel) -> None:
+    kernel.home.joinpath("status").write_text(STATUS.replace("0001 004", "0001 005"))
+    for number in (10, 2, 1):
+        state = "004" if number != 1 else "006"
+        kernel.home.joinpath(f"status.{number}").write_text(
+            f"{HEADER}hs  {number:04} {state} 000 00000000 000000 0-0\n"
+        )
+    assert kernel.controller.attach(7, DEVID, FULL_SPEED) == 2
+
+
+def test_a_full_controller_says_so(kernel: Kernel) -> None:
+    kernel.home.joinpath("status").write_text(STATUS.replace("0001 004", "0001 006"))
+    with pytest.raises(PortError, match="all 2 ports"):
+        kernel.controller.attach(7, DEVID, FULL_SPEED)
+
+
+def test_a_kernel_without_the_module_says_how_to_load_it(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match="sudo modprobe vhci-hcd") as caught:
+        Controller(tmp_path, tmp_path).attach(7, DEVID, FULL_SPEED)
+    assert "--link usbip" in str(caught.value)
+
+
+def test_a_port_that_was_lost_to_another_is_passed_over(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel.home.joinpath("status").write_text(STATUS.replace("0000 006", "0000 004"))
+    write, requests = Path.write_text, []
+
+    def busy_once(path: Path, request: str) -> int:
+        requests.append(request)
+        if len(requests) == 1:
+            raise OSError(16, os.strerror(16))
+        return write(path, request)
+
+    monkeypatch.setattr(Path, "write_text", busy_once)
+    assert kernel.controller.attach(7, DEVID, FULL_SPEED) == 1
+    assert requests == ["0 7 65538 2", "1 7 65538 2"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(13, "sudo firmware-sim"), (1, "sudo firmware-sim"), (22, "Invalid argument")]
+)
+def test_what_the_kernel_refuses_is_told(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(path: Path, request: str) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(PortError, match=words):
+        kernel.controller.attach(7, DEVID, FULL_SPEED)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "hs 0001", "hs 0001 free 0 0 0 0-0", "no such thing as a line of eight words here"]
+)
+def test_a_status_file_that_is_none_is_told(kernel: Kernel, line: str) -> None:
+    kernel.home.joinpath("status").write_text(f"{HEADER}{line}\n")
+    with pytest.raises(PortError, match="not of a port"):
+        kernel.controller.attach(7, DEVID, FULL_SPEED)
+
+
+def test_a_device_is_there_once_it_is_configured(kernel: Kernel) -> None:
+    assert kernel.controller.device(0) is None
+    device = kernel.enumerate("1-1", configuration="\n")
+    assert kernel.controller.device(0) is None
+    device.joinpath("bConfigurationValue").write_text("1\n")
+    assert kernel.controller.device(0) == device
+    assert kernel.controller.device(1) is None
+
+
+def test_a_serial_line_is_there_once_its_node_is(kernel: Kernel) -> None:
+    device = kernel.enumerate("1-1", configuration="1\n")
+    assert kernel.controller.tty(0) is None
+    device.joinpath("1-1:1.0", "tty", "ttyACM3").mkdir(parents=True)
+    assert kernel.controller.tty(0) is None
+    node = kernel.dev / "ttyACM3"
+    node.touch()
+    assert kernel.controller.tty(0) == node
+    assert kernel.controller.tty(1) is None
