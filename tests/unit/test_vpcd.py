@@ -254,9 +254,9 @@ def port(loop: Loop, reader: Reader, cable: Cable) -> Iterator[VpcdPort]:
     port.unplug()
 
 
-def test_its_address_is_the_readers_name(loop: Loop, cable: Cable, port: VpcdPort) -> None:
+def test_its_address_is_the_readers_name(loop: Loop, port: VpcdPort) -> None:
     assert port.address == "pcsc:Some reader"
-    assert open_port(loop, cable, PortOptions()).address == f"pcsc:{DEFAULT_READER}"  # type: ignore[arg-type]
+    assert open_port(loop, Cable(Chip()), PortOptions()).address == f"pcsc:{DEFAULT_READER}"  # type: ignore[arg-type]
 
 
 def test_the_reader_talks_to_the_token(loop: Loop, reader: Reader, port: VpcdPort) -> None:
