@@ -76,9 +76,9 @@ def announce(lines):
     os.kill(os.getpid(), signal.SIGTERM)
 
 count = int(sys.argv[1])
-serve(Fleet(family("reference"), SystemClock()), lambda lines: os.kill(os.getpid(), signal.SIGTERM))
+serve(Fleet(family("reference"), SystemClock()), lambda lines: os.kill(os.getpid(), signal.SIGTERM), print)
 before, start = resident_kib(), time.perf_counter()
-serve(Fleet(family("reference"), SystemClock(), count=count), announce)
+serve(Fleet(family("reference"), SystemClock(), count=count), announce, print)
 """
 
 

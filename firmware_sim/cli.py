@@ -76,13 +76,19 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp listens on.")
+@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
 @click.option(
     "--dial", metavar="HOST:PORT", help="Where vpcd's reader listens, for --link vpcd. [default: its own port]"
 )
 @click.option("--reader-name", help="What PC/SC calls that reader. [default: vpcd's own name]")
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
+)
+@click.option(
+    "--capture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep what passes in a new pcapng file, secrets masked.",
 )
 @click.option("--detach", is_flag=True, help="Go to the background once it serves; `firmware-sim stop` ends it.")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="A fleet; --state is then a directory.")
@@ -107,6 +113,7 @@ def run(
     dial: str | None,
     reader_name: str | None,
     control: str | None,
+    capture: Path | None,
     detach: bool,
     count: int,
     as_json: bool,
@@ -140,7 +147,7 @@ def run(
         raise click.UsageError("--dial and --reader-name are for --link vpcd")
     if link == "vpcd" and count > 1:
         raise click.UsageError("--link vpcd is for one token: the virtual reader takes one card")
-    if link == "tcp" and bind not in ("127.0.0.1", "::1", "localhost"):
+    if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
@@ -170,14 +177,15 @@ def run(
         port=PortOptions(bind=bind, pty_link=pty_link, dial=dial, reader_name=reader_name),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
+        capture=capture,
         seed=random_seed,
     )
     if not detach:
-        serve(fleet, _announce)
+        serve(fleet, _announce, _warn)
         return
     from firmware_sim.control import background
 
-    told = background.detach(lambda announce: serve(fleet, announce))
+    told = background.detach(lambda announce: serve(fleet, announce, _warn))
     if told is not None:
         _announce(told.lines)
         raise click.exceptions.Exit(told.exit_code)

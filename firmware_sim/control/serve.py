@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ class Fleet:
     `family`: of a new token. `model`, `firmware`: what a token from a state file must be; None: whatever it is.
     `serial` None: the one in the state file, else a random one; with `count` over 1, numbered. `state` None: in memory;
     with `count` over 1, a directory of state files. `control_path`: where the Unix socket is wanted; None: in a fresh
-    directory of its own. `seed` None: randomness from the system.
+    directory of its own. `capture`: one file for all. `seed` None: randomness from the system.
     """
 
     family: Family
@@ -80,11 +80,13 @@ class Fleet:
     port: PortOptions = field(default_factory=PortOptions)
     control: str = "unix"
     control_path: Path | None = None
+    capture: Path | None = None
     seed: int | None = None
 
 
-def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None]) -> None:
+def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: Callable[[str], None]) -> None:
     """Serve until SIGTERM, SIGINT or `stop`. `announce` gets a line for each token, once all of them are served.
+    `warn`: something for a person, while it serves.
 
     Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again.
     """
@@ -94,8 +96,13 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None]) -> Non
         stack.callback(loop.close)
         stack.enter_context(stopped_by_signals(loop))
         directory = stack.enter_context(control_directory())
+        options = fleet.port
+        if fleet.capture is not None:
+            from firmware_sim.control.capture import capture
+
+            options = replace(options, recorder=stack.enter_context(capture(fleet.capture, fleet.clock, warn)))
         lines = [
-            stack.enter_context(_served(fleet, number, rng, loop, directory))
+            stack.enter_context(_served(fleet, options, number, rng, loop, directory))
             for number, rng in enumerate(_generators(fleet))
         ]
         announce(lines)
@@ -103,12 +110,14 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None]) -> Non
 
 
 @contextlib.contextmanager
-def _served(fleet: Fleet, number: int, rng: random.Random, loop: Loop, directory: Path) -> Iterator[dict[str, str]]:
+def _served(
+    fleet: Fleet, options: PortOptions, number: int, rng: random.Random, loop: Loop, directory: Path
+) -> Iterator[dict[str, str]]:
     """One token on its port, with its control channel: what to announce of it."""
     with contextlib.ExitStack() as stack:
         rig, serial = _make(fleet, number, rng, loop, stack)
         stack.callback(rig.close)
-        address = rig.connect(lambda cable: open_port(fleet.link, loop, cable, fleet.port))
+        address = rig.connect(lambda cable: open_port(fleet.link, loop, cable, options))
         place = fleet.control_path or directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}"
         control = _control(fleet, loop, place, rig)
         stack.callback(control.close)

@@ -93,6 +93,9 @@ class Credentials:
         """The oldest first."""
         return iter(self._by_name.values())
 
+    def get(self, name: str) -> Credential | None:
+        return self._by_name.get(name)
+
     def find(self, name: str) -> Credential:
         """Raises Refused (6984)."""
         credential = self._by_name.get(name)

@@ -13,6 +13,7 @@ from firmware_sim.seams import ApduChannel, Clock, DeviceLink
 
 if TYPE_CHECKING:
     from firmware_sim.links.loop import Loop
+    from provision.wire.capture.recorder import Recorder
 
 LOOPBACK = "127.0.0.1"
 
@@ -68,13 +69,14 @@ class Lines(Protocol):
 @dataclass(frozen=True, slots=True)
 class PortOptions:
     """What a kind of port may need to know. `bind`: where a listener is put. `pty_link`: a symbolic link that always
-    leads to the pty. `dial`: HOST:PORT of a service that the token itself calls. `reader_name`: the name under which
-    PC/SC shows the reader there."""
+    leads to the pty. `dial`: HOST:PORT of a service that the token itself calls, `reader_name`: the name under which
+    PC/SC shows the reader there. `recorder`: where a port tells what passes, byte for byte, None for nowhere."""
 
     bind: str = LOOPBACK
     pty_link: Path | None = None
     dial: str | None = None
     reader_name: str | None = None
+    recorder: Recorder | None = None
 
 
 # kind -> the module whose open_port(loop, lines, options) makes such a port. Strings, so that a kind costs nothing
@@ -82,6 +84,7 @@ class PortOptions:
 PORTS = {
     "pty": "firmware_sim.links.pty",
     "tcp": "firmware_sim.links.tcp",
+    "usbip": "firmware_sim.links.usbip",
     "vpcd": "firmware_sim.links.vpcd",
 }
 

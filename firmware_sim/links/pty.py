@@ -20,12 +20,13 @@ from pathlib import Path
 
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import Lines, PortError, PortOptions
+from firmware_sim.links.recorded import recorded
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> PtyPort:
-    return PtyPort(loop, lines.framed(), options.pty_link)
+    return PtyPort(loop, recorded(lines.framed(), options), options.pty_link)
 
 
 class PtyPort:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import LOOPBACK, Lines, PortError, PortOptions
+from firmware_sim.links.recorded import recorded
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> TcpPort:
-    return TcpPort(loop, lines.framed(), options.bind)
+    return TcpPort(loop, recorded(lines.framed(), options), options.bind)
 
 
 class TcpPort:

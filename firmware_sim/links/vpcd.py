@@ -207,6 +207,8 @@ class VpcdPort:
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> VpcdPort:
     """Raises PortError."""
+    if options.recorder is not None:
+        raise PortError("--capture records serial lines and USB, and --link vpcd is neither: leave one of them out")
     host, port = _dialled_place(options.dial) if options.dial else (LOOPBACK, DEFAULT_PORT)
     return VpcdPort(loop, lines, host, port, options.reader_name or DEFAULT_READER)
 

@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,20 +26,28 @@ from provision.errors import UsageError
 from provision.families.driver import Session, identify
 from provision.links.link import Link, LinkOptions, open_link
 from provision.links.spy import SpyLink
-from provision.model import TokenInfo
+from provision.model import Capability, TokenInfo
+
+if TYPE_CHECKING:
+    from provision.wire.capture.recorder import Recorder
 
 
 @dataclass
 class Context:
-    """`verbose`: 0 silent, 1 logs what passes on the wire (headers and lengths only), 2 adds tracebacks of defects."""
+    """`verbose`: 0 silent, 1 logs what passes on the wire (headers and lengths only), 2 adds tracebacks of defects.
+    `capture`: where what passes on the wire is kept, masked.
+    """
 
     as_json: bool
     verbose: int
     clock: Clock
+    capture: Path | None = None
     secrets: SecretInput = field(default_factory=SecretInput)
+    _recording: Recorder | None = None
 
     def open_link(self, address: str, *, timeout_s: float = 2.0) -> Link:
-        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited)
+        recorder = None if self.capture is None else self._recorder(self.capture)
+        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited, recorder)
         link = open_link(address, options)
         return SpyLink(link, note) if self.verbose else link
 
@@ -61,6 +70,17 @@ class Context:
         if not self.as_json:
             note(text)
 
+    def _recorder(self, path: Path) -> Recorder:
+        """One for all links of this command. Its file is closed when the command ends, however it ends."""
+        if self._recording is None:
+            from provision.links.capture import CaptureFile
+            from provision.wire.capture.recorder import Recorder
+
+            file = CaptureFile(path, note)
+            click.get_current_context().call_on_close(file.close)
+            self._recording = Recorder(file.write, self.clock.now, "provision")
+        return self._recording
+
     def _touch_awaited(self, seconds_left: int) -> None:
         note(f"touch the token's button ({seconds_left} s left)")
 
@@ -73,7 +93,8 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("-v", "--verbose", count=True, help="Log what passes on the wire, without contents.")
     @functools.wraps(command)
     def with_context(as_json: bool, clock: str | None, verbose: int, **arguments: Any) -> None:
-        command(Context(as_json, verbose, parse_clock(clock)), **arguments)
+        capture = click.get_current_context().meta.get(_CAPTURE)
+        command(Context(as_json, verbose, parse_clock(clock), capture), **arguments)
 
     return with_context
 
@@ -84,7 +105,23 @@ def _required_address(ctx: click.Context, parameter: click.Parameter, value: str
     return value
 
 
-token_option = click.option(
+_CAPTURE = "provision.capture"
+
+
+def _keep_capture(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    ctx.meta[_CAPTURE] = value  # for common_options, so that no command has to hand it on
+
+
+capture_option = click.option(
+    "--capture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=_keep_capture,
+    help="Keep what passes on the wire in a new pcapng file, secrets masked.",
+)
+
+_address_option = click.option(
     "--token",
     "address",
     metavar="ADDRESS",
@@ -93,13 +130,68 @@ token_option = click.option(
     help="The token's address, for example serial:/dev/ttyACM0 (default: $HWTOKEN_TOKEN).",
 )
 
-admin_key_option = click.option(
-    "--admin-key-file",
+
+def token_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--token and --capture, on a command that opens a token."""
+    return _address_option(capture_option(command))
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """What opens a token to its administrator, as files. Neither: the family's published factory keys."""
+
+    admin_key_file: str | None
+    token_key_file: str | None
+
+    def authenticate(self, context: Context, session: Session, info: TokenInfo) -> None:
+        """Raises UsageError, InputError, AdminKeyIncorrect."""
+        if self.token_key_file is None:
+            if self.admin_key_file is None and Capability.ADMIN_KEY in info.capabilities:
+                context.say(f"warning: token {info.serial} is addressed with published factory keys; anybody can")
+            session.authenticate(context.secrets.admin_key(self.admin_key_file))
+            return
+        if self.admin_key_file is not None:
+            raise UsageError("a token obeys one key", hint="give --admin-key-file or --token-key-file, not both")
+        session.authenticate_own(context.secrets.token_key(self.token_key_file))
+
+
+def administrator_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--admin-key-file and --token-key-file on a command, which gets them as `administrator`."""
+
+    @click.option(
+        "--admin-key-file",
+        metavar="FILE",
+        help="The organisation's administrator key in hex, - for standard input (default: the token's factory keys).",
+    )
+    @token_key_option
+    @functools.wraps(command)
+    def with_keys(*positional: Any, admin_key_file: str | None, token_key_file: str | None, **arguments: Any) -> None:
+        command(*positional, administrator=Administrator(admin_key_file, token_key_file), **arguments)
+
+    return with_keys
+
+
+token_key_option = click.option(
+    "--token-key-file",
     metavar="FILE",
-    help="The organisation's administrator key in hex, - for standard input (default: the token's factory keys).",
+    help="The token's own key or password as its vendor's tool takes it, - for standard input.",
+)
+model_option = click.option(
+    "--model", metavar="NAME", help="Go on though this tool does not know the model NAME, as `provision info` shows it."
 )
 
 pin_option = click.option("--pin-file", metavar="FILE", help="The PIN, - for standard input (default: ask).")
+
+
+def require_recognised(info: TokenInfo, model: str | None) -> None:
+    """Demand that whoever changes a token that its driver does not know names its model. Raises UsageError."""
+    if model is not None and model != info.model:
+        raise UsageError(f"token {info.serial} is a {info.model}, not a {model}", hint="see `provision info`")
+    if model is None and not info.recognised:
+        raise UsageError(
+            f"token {info.serial} is a {info.model} {info.firmware}".rstrip() + ", which this tool does not know",
+            hint=f"if it is to be changed nevertheless, add --model {info.model!r}",
+        )
 
 
 def confirm_serial(info: TokenInfo, given: str | None, what: str) -> None:

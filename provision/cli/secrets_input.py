@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
@@ -34,6 +35,10 @@ class SecretInput:
     def admin_key(self, file: str | None) -> Secret | None:
         """The organisation's key, or None for the factory's."""
         return None if file is None else self.required_admin_key(file, option="--admin-key-file")
+
+    def token_key(self, file: str) -> Secret:
+        """A token's own key or password, as its vendor's tool takes it: one line of text."""
+        return Secret(self._line(file, "Key of the token", "--token-key-file", confirm=False))
 
     def required_admin_key(self, file: str, *, option: str) -> Secret:
         """Hex, 16 to 64 bytes; spaces and line ends do not count. Raises InputError, UsageError."""
@@ -77,7 +82,7 @@ class SecretInput:
                 raise InputError(f"{file} ({option}) cannot be read: {error.strerror}") from None
         if len(data) > MAX_FILE:
             raise InputError(f"{_named(file)} ({option}) is over {MAX_FILE} bytes, which is no secret")
-        return data
+        return data.removeprefix(codecs.BOM_UTF8)  # as Windows' Notepad writes it; it is no part of what was typed
 
     def _line(self, file: str | None, prompt: str, option: str, *, confirm: bool) -> bytes:
         if file is None:

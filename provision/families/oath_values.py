@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 
@@ -42,6 +43,15 @@ def fitted(secret: bytes, algorithm: Algorithm) -> bytes:
             hint=f"use a seed of {oath.MAX_SECRET} bytes",
         )
     return secret
+
+
+def stored_forms(secret: bytes) -> set[bytes]:
+    """What a token may have stored of a secret, whatever the credential's hash."""
+    forms = set()
+    for algorithm in Algorithm:
+        with contextlib.suppress(NotSupported):
+            forms.add(fitted(secret, algorithm))
+    return forms
 
 
 def put_message(credential: NewCredential) -> oath.Put:

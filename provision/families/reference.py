@@ -25,12 +25,11 @@ from provision.errors import (
     InputError,
     LinkError,
     LocalProtocolError,
-    NoSuchCredential,
     NotSupported,
     RemoteProtocolError,
 )
 from provision.families.identities import USB_IDENTITIES
-from provision.families.oath_values import ALGORITHMS, credential_info, encoded, fitted, put_message
+from provision.families.oath_values import credential_info, encoded, put_message, stored_forms
 from provision.families.refusal import Reasons, refusal
 from provision.links.link import Link
 from provision.model import (
@@ -67,7 +66,7 @@ MIN_ADMIN_KEY = 16  # bytes
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY}
+_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY, Capability.SCREEN_LOCK, Capability.BUTTON_CONFIRMS}
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
     reference.PinStatus.SET: PinState.LOCKED,  # GET INFO comes after a SELECT, so nobody is verified
@@ -204,26 +203,27 @@ class ReferenceSession:
         self._secured(oath.OATH_AID, command, "erase its credentials")
 
     def check_value(self, name: str, secret: Secret) -> bool | None:
-        key = secret.reveal()
-        try:
-            if len(key) > oath.MAX_SECRET:
-                # Only the credential's own algorithm tells which hash the host took before it wrote the secret.
-                key = fitted(key, ALGORITHMS[self._record(name).hash])
-            nonce = self._randbytes(oath.CHECK_NONCE_SIZE)
-            data = encoded(oath.CheckValue(name, nonce).encode)
-            reply = self._secured(
-                oath.OATH_AID, Command(CLA_PLAIN, oath.Ins.CHECK_VALUE, 0, 0, data), f"check the credential {name!r}"
-            )
-        except NoSuchCredential:
+        nonce = self._randbytes(oath.CHECK_NONCE_SIZE)
+        data = encoded(oath.CheckValue(name, nonce).encode)
+        command = Command(CLA_PLAIN, oath.Ins.CHECK_VALUE, 0, 0, data)
+        reply = self._secured(oath.OATH_AID, command, f"check the credential {name!r}")
+        if not reply:
             return None
-        mac = hmac.digest(key.ljust(oath.MIN_SECRET, b"\0"), b"check" + nonce, "sha256")
-        expected = bytes((oath.Tag.CHECK, oath.CHECK_VALUE_SIZE)) + mac[: oath.CHECK_VALUE_SIZE]
-        return hmac.compare_digest(reply, expected)
+        # Which of them it is depends on the credential's hash, and whatever told that would come without MAC.
+        matches = [hmac.compare_digest(reply, _check_reply(key, nonce)) for key in stored_forms(secret.reveal())]
+        return any(matches)
 
     def set_label(self, label: str) -> None:
         data = encoded(lambda: reference.encode_label(label))
         self._secured(
             reference.MANAGEMENT_AID, Command(CLA_PLAIN, reference.Ins.SET_LABEL, 0, 0, data), "change its name"
+        )
+
+    def lock_screen(self, locked: bool) -> None:
+        raise NotSupported(
+            "a reference token guards its codes with a PIN: its screen has no lock",
+            capability=Capability.SCREEN_LOCK.value,
+            hint="program its credential with a PIN",
         )
 
     def factory_reset(self) -> None:
@@ -330,6 +330,11 @@ class ReferenceSession:
         except LinkError:
             self._selected = self._channel = None
             raise
+
+
+def _check_reply(key: bytes, nonce: bytes) -> bytes:
+    mac = hmac.digest(key.ljust(oath.MIN_SECRET, b"\0"), b"check" + nonce, "sha256")
+    return bytes((oath.Tag.CHECK, oath.CHECK_VALUE_SIZE)) + mac[: oath.CHECK_VALUE_SIZE]
 
 
 _NO_PIN = ("no PIN is set", "set one with `token set-pin`")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from provision.clock import Clock
 from provision.errors import LinkError, LocalProtocolError, OutcomeUnknown, RemoteProtocolError, Timeout
@@ -31,6 +31,9 @@ from provision.wire.framing import (
     Pending,
     encode_frame,
 )
+
+if TYPE_CHECKING:
+    from provision.wire.capture.recorder import Recorder
 
 TRIES = 4  # times a frame is sent into silence, evenly over timeout_s
 CORRUPT_REPEATS = 8  # times it is repeated at once because a frame arrived damaged, at either end
@@ -66,7 +69,7 @@ class FramedLink:
     """A Link over a byte stream. Opens its first session when constructed, so that a wrong address shows at once."""
 
     def __init__(self, stream: ByteStream, address: str, options: LinkOptions) -> None:
-        self._stream = stream
+        self._stream = stream if options.recorder is None else _recorded(stream, options.recorder)
         self._address = address
         self._options = options
         self._clock = options.clock
@@ -78,7 +81,7 @@ class FramedLink:
         try:
             self._session = self._hello()
         except BaseException:
-            stream.close()
+            self._stream.close()
             raise
 
     @property
@@ -204,6 +207,13 @@ class FramedLink:
             raise RemoteProtocolError(
                 f"what is at {self._address} does not answer as a token: {error}", hint=_WRONG_PORT
             ) from error
+
+
+def _recorded(stream: ByteStream, recorder: Recorder) -> ByteStream:
+    # Here, because whoever captures nothing need not pay for it.
+    from provision.links.capture import RecordedStream
+
+    return RecordedStream(stream, recorder.serial())
 
 
 def _is_corrupt(frame: Frame) -> bool:

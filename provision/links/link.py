@@ -6,10 +6,13 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from provision.clock import Clock
 from provision.errors import UsageError
+
+if TYPE_CHECKING:
+    from provision.wire.capture.recorder import Recorder
 
 
 class Link(Protocol):
@@ -40,12 +43,14 @@ class LinkOptions:
 
     `timeout_s`: how long a token that is not waiting for a person may take to answer, seconds.
     `randbytes`: where session nonces come from. `on_pending`: called with the seconds left while a touch is awaited.
+    `recorder`: where a link tells what passes on its wire, byte for byte, None for nowhere.
     """
 
     clock: Clock
     randbytes: Callable[[int], bytes]
     timeout_s: float = 2.0
     on_pending: Callable[[int], None] | None = None
+    recorder: Recorder | None = None
 
 
 # scheme -> "module:function"; each function takes (the rest of the address, LinkOptions) and returns a Link.
@@ -54,6 +59,8 @@ LINKS = {
     "rfc2217": "provision.links.rfc2217:open_address",
     "serial": "provision.links.serial:open_address",
     "tcp": "provision.links.tcp:open_address",
+    "usb": "provision.links.usb:open_address",
+    "usbip": "provision.links.usbip:open_address",
     "pcsc": "provision.links.pcsc:open_address",
 }
 

@@ -18,6 +18,7 @@ from provision.errors import (
     TokenRefused,
 )
 from provision.families.driver import identify
+from provision.families.reference import DRIVER
 from provision.model import (
     Algorithm,
     Capability,
@@ -68,7 +69,11 @@ def test_a_blank_token_says_so(session):
     assert info.pin_state is PinState.UNSET
     assert info.attempts_remaining is None
     assert (info.credentials_used, info.credentials_max) == (0, 64)
-    assert info.capabilities == frozenset(Capability) - {Capability.OWN_KEY}
+    assert info.capabilities == frozenset(Capability) - {
+        Capability.OWN_KEY,
+        Capability.SCREEN_LOCK,
+        Capability.BUTTON_CONFIRMS,
+    }
     assert info.clock_kind is ClockKind.FREE
     assert info.firmware == "1.0.0"
 
@@ -174,6 +179,26 @@ def test_put_replaces_the_credential_of_that_name(admin):
 def test_check_value_of_nothing(admin):
     assert admin.check_value("vpn", SEED) is None
     assert admin.check_value("vpn", Secret(bytes(100))) is None
+
+
+def test_nobody_on_the_wire_can_say_that_a_credential_is_absent(target):
+    """A status word has no MAC; taken for the truth, a forged one would have a stranger's credential overwritten."""
+
+    class Forger:
+        def __init__(self, link):
+            self.link, self.address, self.forging = link, link.address, False
+
+        def exchange(self, command):
+            reply = self.link.exchange(command)
+            return b"\x69\x84" if self.forging else reply
+
+    forger = Forger(target.open())
+    session = DRIVER.open(forger, target.clock, bytes)
+    session.authenticate(None)
+    session.put(credential())
+    forger.forging = True
+    with pytest.raises(NoSuchCredential):
+        session.check_value("vpn", SEED)
 
 
 def test_delete_rename_reset(admin):

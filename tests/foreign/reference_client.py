@@ -226,6 +226,7 @@ class Life:
         reply = self.secured("84D10000", self.desk.named + tlv(0x8C, nonce))
         if not hmac.compare_digest(reply, tlv(0x8C, check_value(self.desk.secret, nonce))):
             raise Disagreement("CHECK VALUE: another secret")
+        agree("CHECK VALUE of nothing", self.secured("84D10000", tlv(0x71, b"nobody") + tlv(0x8C, nonce)), b"")
 
     def set_pin(self) -> None:
         """SET PIN, CALCULATE refused without it, a wrong PIN charged, the right one verifies, CHANGE PIN"""

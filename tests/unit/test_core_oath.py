@@ -120,7 +120,6 @@ def test_names_that_are_not_there(host: Host) -> None:
     for ins, data in (
         (Ins.DELETE, oath.Name("A").encode()),
         (Ins.RENAME, oath.Rename("A", "b").encode()),
-        (Ins.CHECK_VALUE, oath.CheckValue("A", bytes(8)).encode()),
         (Ins.GET_CREDENTIAL, oath.Name("A").encode()),
         (Ins.CALCULATE, oath.Calculate("A").encode()),
     ):
@@ -175,6 +174,12 @@ def test_check_value(host: Host) -> None:
     answer = host.secure(Ins.CHECK_VALUE, data=oath.CheckValue("a", nonce).encode())
     expected = hmac.digest(b"short".ljust(14, b"\0"), b"check" + nonce, "sha256")[:8]
     assert answer == (b"\x8c\x08" + expected, Sw.OK)
+
+
+def test_check_value_of_what_is_not_there_is_said_under_a_mac(host: Host) -> None:
+    put(host)
+    assert host.secure(Ins.CHECK_VALUE, data=oath.CheckValue("A", bytes(8)).encode()) == (b"", Sw.OK)
+    assert host.secure(Ins.CHECK_VALUE, data=b"\x71\x00").sw == Sw.WRONG_DATA
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,8 @@ def test_an_administrator_key_is_hex_in_any_layout(tmp_path_factory, key, gap):
     path.write_text(gap.join(f"{octet:02x}" for octet in key) + "\n")
     assert SecretInput().admin_key(str(path)) == Secret(key)
     assert SecretInput().admin_key(None) is None
+
+
+def test_a_byte_order_mark_is_no_part_of_a_secret(secret_file):
+    assert SecretInput().pin(secret_file(b"\xef\xbb\xbf314159\r\n")) == Secret(b"314159")
+    assert SecretInput().admin_key(secret_file(b"\xef\xbb\xbf" + b"0f" * 16)) == Secret(b"\x0f" * 16)
