@@ -222,6 +222,8 @@ class CcidLink:
             raise Busy(f"the token at {self._address} is still at an earlier command", hint="try again in a moment")
         if error < 0x80:  # the place of a byte that it does not like, or a command that it does not have
             raise LocalProtocolError(f"the reader at {self._address} refused a message: error {error:02X}")
+        if answer.icc_status == IccStatus.INACTIVE:
+            raise LinkError(f"the token at {self._address} was restarted or has no power")
         raise LinkError(f"the token at {self._address} did not answer its reader: {_described(error)}")
 
     def _next(self) -> int:
