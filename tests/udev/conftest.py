@@ -72,8 +72,7 @@ class Udev:
                 *("umockdev-run", "--device", described, "--", *command),
             ],
             cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=60,
         )

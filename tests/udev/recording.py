@@ -65,7 +65,8 @@ class Plugged:
     @property
     def keyboard(self) -> str:
         """The path below /sys of its keyboard's raw reports."""
-        return f"{self.path}/{self.socket}:1.9/0003:{self.idVendor:04X}:{self.idProduct:04X}.0001/hidraw/hidraw{self.number}"
+        numbers = f"0003:{self.idVendor:04X}:{self.idProduct:04X}.0001"
+        return f"{self.path}/{self.socket}:1.9/{numbers}/hidraw/hidraw{self.number}"
 
     @property
     def has_line(self) -> bool:
@@ -78,8 +79,7 @@ def recording(*plugged: Plugged) -> str:
     parts = [_device(hub, BUS)]
     for device in plugged:
         parts.append(_device(device, device.path))
-        for one in device.interfaces:
-            parts.append(_interface(device, one))
+        parts += [_interface(device, one) for one in device.interfaces]
         if device.has_line:
             parts.append(_line(device))
         if device.has_keyboard:

@@ -100,18 +100,10 @@ def scenarios() -> tuple[list[Plugged], list[tuple[str, str]]]:
     nameless = dataclasses.replace(TOKEN, serial="", socket="1-3", number=4)
     stranger = dataclasses.replace(TOKEN, product="a modem", socket="1-4", number=5)
     devices += [hidden, nameless, stranger]
-    for port, (name, identities) in enumerate(USB_IDENTITIES.items(), 5):
-        for identity in identities[:0] if name == "reference" else identities:
-            devices.append(
-                Plugged(
-                    identity.product or name,
-                    "X-1",
-                    identity.idVendor,
-                    identity.idProduct,
-                    socket=f"1-{port}",
-                    number=port + 1,
-                )
-            )
+    others = [identity for name, those in USB_IDENTITIES.items() if name != REFERENCE.name for identity in those]
+    for port, one in enumerate(others, 5):
+        product = one.product or "a token"
+        devices.append(Plugged(product, "X-1", one.idVendor, one.idProduct, socket=f"1-{port}", number=port + 1))
     events = [("add", device.path) for device in devices]
     events += [("add", device.line) for device in devices if device.has_line]
     events += [("remove", TOKEN.line), ("add", f"{TOKEN.path}/1-1:1.0"), ("add", TOKEN.keyboard), ("add", BUS)]
