@@ -76,7 +76,11 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp listens on.")
+@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
+@click.option(
+    "--dial", metavar="HOST:PORT", help="Where vpcd's reader listens, for --link vpcd. [default: its own port]"
+)
+@click.option("--reader-name", help="What PC/SC calls that reader. [default: vpcd's own name]")
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
 )
@@ -106,6 +110,8 @@ def run(
     random_seed: int | None,
     pty_link: Path | None,
     bind: str,
+    dial: str | None,
+    reader_name: str | None,
     control: str | None,
     capture: Path | None,
     detach: bool,
@@ -137,7 +143,11 @@ def run(
         raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
     if pty_link is not None and (link != "pty" or count > 1):
         raise click.UsageError("--pty-link is for one token on --link pty")
-    if link == "tcp" and bind not in ("127.0.0.1", "::1", "localhost"):
+    if (dial is not None or reader_name is not None) and link != "vpcd":
+        raise click.UsageError("--dial and --reader-name are for --link vpcd")
+    if link == "vpcd" and count > 1:
+        raise click.UsageError("--link vpcd is for one token: the virtual reader takes one card")
+    if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
@@ -164,7 +174,7 @@ def run(
         serial=serial,
         state=state,
         link=link,
-        port=PortOptions(bind=bind, pty_link=pty_link),
+        port=PortOptions(bind=bind, pty_link=pty_link, dial=dial, reader_name=reader_name),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
         capture=capture,
