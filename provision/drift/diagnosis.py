@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from provision.drift.estimate import Estimate, Interval, Model
 from provision.drift.jumps import named
@@ -52,7 +53,7 @@ def diagnose(model: Model, observations: Sequence[Observation]) -> Diagnosis:
         cause = Cause("no-clock", "nothing fits: another seed, another time step, or a clock that is broken")
         return Diagnosis(False, estimate, causes=(cause,))
     causes = []
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         causes += _jump_causes(model, [observations[i] for i in before], [observations[i] for i in after])
     return Diagnosis(False, estimate, runs=tuple(runs), causes=tuple(causes))
 

@@ -31,13 +31,17 @@ def named(size_s: Interval, at_s: Fraction) -> list[Jump]:
         seconds = quarters * QUARTER_S
         if quarters and least <= seconds <= greatest:
             if abs(quarters) == 4:
-                found.append(Jump("daylight-saving", f"summer time was {'added' if seconds > 0 else 'taken off'}", seconds))
+                found.append(
+                    Jump("daylight-saving", f"summer time was {'added' if seconds > 0 else 'taken off'}", seconds)
+                )
             found.append(Jump("time-zone", f"it was set to local time, {_zone(seconds)} from UTC", seconds))
     if greatest - least <= _NARROW_S:
-        for seconds, scale in _LEAP_SECONDS.items():
-            for signed in (seconds, -seconds):
-                if least <= signed <= greatest:
-                    found.append(Jump("leap-seconds", f"it was set to or from {scale}", signed))
+        found += [
+            Jump("leap-seconds", f"it was set to or from {scale}", signed)
+            for seconds, scale in _LEAP_SECONDS.items()
+            for signed in (seconds, -seconds)
+            if least <= signed <= greatest
+        ]
     for name, what, seconds in (
         ("epoch-1970", "it began anew at 1970-01-01", round(-at_s)),
         ("epoch-2000", "it began anew at 2000-01-01", round(Y2000_S - at_s)),
@@ -45,7 +49,9 @@ def named(size_s: Interval, at_s: Fraction) -> list[Jump]:
         if least <= seconds <= greatest:
             found.append(Jump(name, what, seconds))
     if not found and greatest < 0:
-        found.append(Jump("stopped", "it stood still for a while: a weak battery, or a battery replaced", int(greatest)))
+        found.append(
+            Jump("stopped", "it stood still for a while: a weak battery, or a battery replaced", int(greatest))
+        )
     return found or [Jump("set-wrong", "it was set to a wrong time", int((least + greatest) / 2))]
 
 
