@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from firmware_sim.links.port import PortError
 
-SYSFS, DEV = Path("/sys"), Path("/dev")
-
 _CONTROLLERS = "devices/platform/vhci_hcd.0"
 _FREE = 4  # VDEV_ST_NULL
 _NO_DEVICE = "0-0"
@@ -38,12 +36,11 @@ class _Row(NamedTuple):
 
 
 class Controller:
-    """`sysfs`, `dev`: where the kernel shows its devices and their nodes. Raises PortError that says what to do."""
+    """`root`: where sys, dev and run are. Raises PortError that says what to do."""
 
-    def __init__(self, sysfs: Path = SYSFS, dev: Path = DEV) -> None:
-        self._sysfs = sysfs
-        self._dev = dev
-        self._home = sysfs / _CONTROLLERS
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._sysfs, self._dev, self._run = root / "sys", root / "dev", root / "run"
+        self._home = self._sysfs / _CONTROLLERS
 
     def attach(self, fd: int, devid: int, speed: int) -> int:
         """Give the device at the other end of the stream socket `fd` to the kernel: the port that it is on now.
@@ -62,24 +59,26 @@ class Controller:
             f"all {taken} ports of this kernel's virtual USB host controller are taken; stop another simulator first"
         )
 
-    def device(self, port: int) -> Path | None:
-        """The device on that port, in sysfs, once the kernel has chosen its configuration."""
+    def node(self, port: int, *, tty: bool) -> Path | None:
+        """The node of the device on that port, or of the serial line that it has, once a program may open it: where udev
+        runs, its rules have been applied by then."""
         for row in self._rows():
             if row.port == port and row.busid != _NO_DEVICE:
                 device = self._sysfs / "bus" / "usb" / "devices" / row.busid
-                return device if _read(device / "bConfigurationValue") else None
+                if not _read(device / "bConfigurationValue"):
+                    return None
+                places = device.glob(f"{row.busid}:*/tty/*") if tty else [device]
+                return next((node for place in places if (node := self._node(place))), None)
         return None
 
-    def tty(self, port: int) -> Path | None:
-        """The node of the serial line that the device on that port has, once it is there."""
-        device = self.device(port)
-        if device is None:
+    def _node(self, place: Path) -> Path | None:
+        said = dict(line.split("=", 1) for line in _read(place / "uevent").splitlines())
+        node = self._dev / said.get("DEVNAME", "")
+        if "DEVNAME" not in said or not node.exists():
             return None
-        for entry in device.glob(f"{device.name}:*/tty/*"):
-            node = self._dev / entry.name
-            if node.exists():
-                return node
-        return None
+        udev = self._run / "udev"
+        applied = not (udev / "control").exists() or (udev / "data" / f"c{said['MAJOR']}:{said['MINOR']}").exists()
+        return node if applied else None
 
     def _takes(self, request: str) -> bool:
         """Whether the port was still free."""
