@@ -76,7 +76,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp listens on.")
+@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
 @click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
 )
@@ -137,7 +137,7 @@ def run(
         raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
     if pty_link is not None and (link != "pty" or count > 1):
         raise click.UsageError("--pty-link is for one token on --link pty")
-    if link == "tcp" and bind not in ("127.0.0.1", "::1", "localhost"):
+    if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")

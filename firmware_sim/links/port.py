@@ -77,6 +77,7 @@ class PortOptions:
 PORTS = {
     "pty": "firmware_sim.links.pty",
     "tcp": "firmware_sim.links.tcp",
+    "usbip": "firmware_sim.links.usbip",
 }
 
 
