@@ -7,6 +7,7 @@ so does the death of this process, which is a surprise removal too.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from firmware_sim.core.family import CDC_ACM
 from firmware_sim.links.loop import Loop
@@ -81,10 +82,8 @@ class VhciPort:
 
         self._loop.serve_alone(fd, is_there)
         if node is None:
-            raise PortError(
-                f"the kernel took the token and made no device of it; `sudo dmesg` tells why"
-                + (" (no cdc-acm module?)" if serial_line else "")
-            )
+            lacks = "no serial line" if serial_line else "no device"
+            raise PortError(f"the kernel took the token and made {lacks} of it; `sudo dmesg` tells why")
         if serial_line:
             return f"serial:{node}"
         return f"usb:{self._family.idVendor:04x}:{self._family.idProduct:04x}/{self._serial}"

@@ -60,25 +60,28 @@ class Controller:
         )
 
     def node(self, port: int, *, tty: bool) -> Path | None:
-        """The node of the device on that port, or of the serial line that it has, once a program may open it: where udev
-        runs, its rules have been applied by then."""
+        """The node of the device on that port, or of the serial line that it has, once it may be opened: where udev runs,
+        its rules have been applied by then.
+
+        For whoever serves the device himself: reads only what the kernel tells without the device's lock, which it holds
+        while it waits for the device's answers. (Not `uevent`, not `bConfigurationValue`.)
+        """
         for row in self._rows():
             if row.port == port and row.busid != _NO_DEVICE:
                 device = self._sysfs / "bus" / "usb" / "devices" / row.busid
-                if not _read(device / "bConfigurationValue"):
-                    return None
-                places = device.glob(f"{row.busid}:*/tty/*") if tty else [device]
-                return next((node for place in places if (node := self._node(place))), None)
+                interfaces = f"{row.busid}:*"  # there once the kernel has chosen a configuration
+                if tty:
+                    found = next(((line, line.name) for line in device.glob(f"{interfaces}/tty/*")), None)
+                else:
+                    name = f"bus/usb/{_read(device / 'busnum'):0>3}/{_read(device / 'devnum'):0>3}"
+                    found = next(((device, name) for _ in device.glob(interfaces)), None)
+                return self._node(*found) if found else None
         return None
 
-    def _node(self, place: Path) -> Path | None:
-        said = dict(line.split("=", 1) for line in _read(place / "uevent").splitlines())
-        node = self._dev / said.get("DEVNAME", "")
-        if "DEVNAME" not in said or not node.exists():
-            return None
-        udev = self._run / "udev"
-        applied = not (udev / "control").exists() or (udev / "data" / f"c{said['MAJOR']}:{said['MINOR']}").exists()
-        return node if applied else None
+    def _node(self, place: Path, name: str) -> Path | None:
+        node, udev = self._dev / name, self._run / "udev"
+        applied = not (udev / "control").exists() or (udev / "data" / f"c{_read(place / 'dev')}").exists()
+        return node if applied and node.exists() else None
 
     def _takes(self, request: str) -> bool:
         """Whether the port was still free."""
