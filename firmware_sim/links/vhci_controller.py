@@ -60,25 +60,23 @@ class Controller:
         )
 
     def node(self, port: int, *, tty: bool) -> Path | None:
-        """The node of the device on that port, or of the serial line that it has, once it may be opened: where udev runs,
-        its rules have been applied by then.
+        """The node of the device on that port, or of the serial line that it has, once it may be opened: where udev
+        runs, its rules have been applied by then.
 
-        For whoever serves the device himself: reads only what the kernel tells without the device's lock, which it holds
-        while it waits for the device's answers. (Not `uevent`, not `bConfigurationValue`.)
+        For whoever serves the device himself: reads only what the kernel tells without the device's lock, which it
+        holds while it waits for the device's answers. (Not `uevent`, not `bConfigurationValue`.)
         """
-        for row in self._rows():
-            if row.port == port and row.busid != _NO_DEVICE:
-                device = self._sysfs / "bus" / "usb" / "devices" / row.busid
-                interfaces = f"{row.busid}:*"  # there once the kernel has chosen a configuration
-                if tty:
-                    found = next(((line, line.name) for line in device.glob(f"{interfaces}/tty/*")), None)
-                else:
-                    name = f"bus/usb/{_read(device / 'busnum'):0>3}/{_read(device / 'devnum'):0>3}"
-                    found = next(((device, name) for _ in device.glob(interfaces)), None)
-                return self._node(*found) if found else None
-        return None
+        busid = next((row.busid for row in self._rows() if row.port == port), _NO_DEVICE)
+        device = self._sysfs / "bus" / "usb" / "devices" / busid
+        interfaces = f"{busid}:*"  # there once the kernel has chosen a configuration
+        if tty:
+            lines = device.glob(f"{interfaces}/tty/*")
+            return next((node for line in lines if (node := self._openable(line, line.name))), None)
+        if not any(device.glob(interfaces)):
+            return None
+        return self._openable(device, f"bus/usb/{_read(device / 'busnum'):0>3}/{_read(device / 'devnum'):0>3}")
 
-    def _node(self, place: Path, name: str) -> Path | None:
+    def _openable(self, place: Path, name: str) -> Path | None:
         node, udev = self._dev / name, self._run / "udev"
         applied = not (udev / "control").exists() or (udev / "data" / f"c{_read(place / 'dev')}").exists()
         return node if applied and node.exists() else None

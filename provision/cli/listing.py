@@ -111,17 +111,24 @@ _CLOCKS = {
 }
 
 
+_KEYS = {
+    True: "FACTORY KEYS: anybody can write this token",
+    False: "the organisation's",
+    None: "not told: the published factory key until another one is set",
+}
+
+
 def _described(info: TokenInfo) -> str:
     attempts = "" if info.attempts_remaining is None else f", {info.attempts_remaining} attempts remaining"
-    keys = "FACTORY KEYS: anybody can write this token" if info.factory_keys else "the organisation's"
+    recognised = "" if info.recognised else "; not a model that this tool knows"
     return "\n".join(
         (
             f"serial       {info.serial}",
             f"name         {info.label or '-'}",
-            f"family       {info.family} ({info.model}, firmware {info.firmware})",
+            f"family       {info.family} ({info.model}, firmware {info.firmware or 'not told'}){recognised}",
             f"PIN          {info.pin_state.value}{attempts}",
-            f"keys         {keys}",
+            f"keys         {_KEYS[info.factory_keys]}",
             f"clock        {_CLOCKS[info.clock_kind]}",
-            f"credentials  {info.credentials_used} of {info.credentials_max}",
+            f"credentials  {'?' if info.credentials_used is None else info.credentials_used} of {info.credentials_max}",
         )
     )

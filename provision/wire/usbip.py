@@ -36,7 +36,7 @@ OPERATION_SIZE = _OPERATION.size
 """Bytes of every operation before its body."""
 _DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")
 _INTERFACE = struct.Struct(">BBBx")
-_SUBMIT = struct.Struct(">IIIIIIiIII8s")
+_SUBMIT = struct.Struct(">IIIIIIIIII8s")
 _SUBMIT_REPLY = struct.Struct(">IIIIIiiIII8x")
 _UNLINK = struct.Struct(">IIIIII24x")
 _UNLINK_REPLY = struct.Struct(">IIIIIi24x")
