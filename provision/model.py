@@ -118,6 +118,10 @@ class Capability(enum.Enum):
     RENAME_TOKEN = "rename-token"  # noqa: S105  # a capability's name, not a password
     FACTORY_RESET = "factory-reset"
     OWN_KEY = "own-key"
+    LIST = "list"
+    CODE_READ = "code-read"
+    BUTTON_CONFIRMS = "button-confirms"
+    SCREEN_LOCK = "screen-lock"
 
 
 @enum.unique
@@ -132,7 +136,9 @@ class PinState(enum.Enum):
 class TokenInfo:
     """What a token says of itself to anyone.
 
-    `attempts_remaining`: PIN attempts, None when no PIN is set. `factory_keys`: still the published test keys.
+    `attempts_remaining`: PIN attempts, None when no PIN is set. `factory_keys`: still the published ones, None when it
+    does not tell. `credentials_used`: None when it does not tell. `recognised`: a model and firmware that its driver
+    knows; another one is not changed unless a person names its `model`.
     """
 
     family: str
@@ -144,9 +150,10 @@ class TokenInfo:
     clock_kind: ClockKind
     pin_state: PinState
     attempts_remaining: int | None
-    factory_keys: bool
-    credentials_used: int
+    factory_keys: bool | None
+    credentials_used: int | None
     credentials_max: int
+    recognised: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +162,14 @@ class ClockReading:
 
     The clock stood at `device_s` (Unix seconds by the token, microsecond resolution) at some true instant in
     [`sent_s`, `received_s`] (Unix seconds by the station), so offset_s lies in
-    [device_s - received_s, device_s - sent_s].
+    [device_s - received_s, device_s + resolution_s - sent_s]. `resolution_s`: 1 where the token tells whole seconds,
+    so that its clock stood at up to a second more.
     """
 
     device_s: float
     sent_s: float
     received_s: float
+    resolution_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from provision.errors import UsageError
 from provision.families.driver import Session, identify
 from provision.links.link import Link, LinkOptions, open_link
 from provision.links.spy import SpyLink
-from provision.model import TokenInfo
+from provision.model import Capability, TokenInfo
 
 if TYPE_CHECKING:
     from provision.wire.capture.recorder import Recorder
@@ -136,13 +136,62 @@ def token_option(command: Callable[..., None]) -> Callable[..., None]:
     return _address_option(capture_option(command))
 
 
-admin_key_option = click.option(
-    "--admin-key-file",
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """What opens a token to its administrator, as files. Neither: the family's published factory keys."""
+
+    admin_key_file: str | None
+    token_key_file: str | None
+
+    def authenticate(self, context: Context, session: Session, info: TokenInfo) -> None:
+        """Raises UsageError, InputError, AdminKeyIncorrect."""
+        if self.token_key_file is None:
+            if self.admin_key_file is None and Capability.ADMIN_KEY in info.capabilities:
+                context.say(f"warning: token {info.serial} is addressed with published factory keys; anybody can")
+            session.authenticate(context.secrets.admin_key(self.admin_key_file))
+            return
+        if self.admin_key_file is not None:
+            raise UsageError("a token obeys one key", hint="give --admin-key-file or --token-key-file, not both")
+        session.authenticate_own(context.secrets.token_key(self.token_key_file))
+
+
+def administrator_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--admin-key-file and --token-key-file on a command, which gets them as `administrator`."""
+
+    @click.option(
+        "--admin-key-file",
+        metavar="FILE",
+        help="The organisation's administrator key in hex, - for standard input (default: the token's factory keys).",
+    )
+    @token_key_option
+    @functools.wraps(command)
+    def with_keys(*positional: Any, admin_key_file: str | None, token_key_file: str | None, **arguments: Any) -> None:
+        command(*positional, administrator=Administrator(admin_key_file, token_key_file), **arguments)
+
+    return with_keys
+
+
+token_key_option = click.option(
+    "--token-key-file",
     metavar="FILE",
-    help="The organisation's administrator key in hex, - for standard input (default: the token's factory keys).",
+    help="The token's own key or password as its vendor's tool takes it, - for standard input.",
+)
+model_option = click.option(
+    "--model", metavar="NAME", help="Go on though this tool does not know the model NAME, as `provision info` shows it."
 )
 
 pin_option = click.option("--pin-file", metavar="FILE", help="The PIN, - for standard input (default: ask).")
+
+
+def require_recognised(info: TokenInfo, model: str | None) -> None:
+    """Demand that whoever changes a token that its driver does not know names its model. Raises UsageError."""
+    if model is not None and model != info.model:
+        raise UsageError(f"token {info.serial} is a {info.model}, not a {model}", hint="see `provision info`")
+    if model is None and not info.recognised:
+        raise UsageError(
+            f"token {info.serial} is a {info.model} {info.firmware}".rstrip() + ", which this tool does not know",
+            hint=f"if it is to be changed nevertheless, add --model {info.model!r}",
+        )
 
 
 def confirm_serial(info: TokenInfo, given: str | None, what: str) -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provision.cli.context import Context, common_options, pin_option, token_option
+from provision.cli.context import (
+    Context,
+    common_options,
+    model_option,
+    pin_option,
+    require_recognised,
+    token_option,
+)
 from provision.cli.station_options import (
     absolute,
     algorithm_option,
@@ -60,6 +67,7 @@ _RESUMABLE = (LinkError, TokenError, ServerError, LedgerError)
 @master_key_option
 @passphrase_option
 @undisciplined_option
+@model_option
 @ledger_option
 @common_options
 def program(
@@ -67,6 +75,7 @@ def program(
     address: str,
     server_address: str,
     ledger_path: str | None,
+    model: str | None,
     admin_key_file: str | None,
     pin_file: str | None,
     passphrase_file: str | None,
@@ -80,6 +89,7 @@ def program(
     """
     job = _job(context, absolute(server_address), **wishes)
     with open_ledger(context, ledger_path) as ledger, context.token(address) as (session, info):
+        require_recognised(info, model)
         access = (admin_key_file, pin_file, passphrase_file)
         _run(context, ledger, session, info, job, access, undisciplined_clock_ok)
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from provision.cli.context import Context, common_options, confirm_serial, token_option
+from provision.cli.context import (
+    Context,
+    common_options,
+    confirm_serial,
+    model_option,
+    require_recognised,
+    token_option,
+)
 from provision.cli.station_options import (
     absolute,
     ledger_option,
@@ -21,6 +28,7 @@ from provision.cli.station_options import (
 @click.option("--serial", metavar="SN", help="The token's serial, to prove that you mean this one (default: ask).")
 @click.option("--wipe", is_flag=True, help="Reset the whole token to its factory state.")
 @master_key_option
+@model_option
 @ledger_option
 @common_options
 def retire(
@@ -29,6 +37,7 @@ def retire(
     server_address: str,
     serial: str | None,
     wipe: bool,
+    model: str | None,
     admin_key_file: str | None,
     ledger_path: str | None,
 ) -> None:
@@ -43,6 +52,7 @@ def retire(
         context.result({"step": step.value, "note": note}, f"{step.value:<16}{note}")
 
     with open_ledger(context, ledger_path) as ledger, context.token(address) as (session, info):
+        require_recognised(info, model)
         confirm_serial(info, serial, "retire")
         admin_key = context.secrets.admin_key(admin_key_file)
         with open_server(context, server_address) as server:

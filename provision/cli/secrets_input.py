@@ -36,6 +36,10 @@ class SecretInput:
         """The organisation's key, or None for the factory's."""
         return None if file is None else self.required_admin_key(file, option="--admin-key-file")
 
+    def token_key(self, file: str) -> Secret:
+        """A token's own key or password, as its vendor's tool takes it: one line of text."""
+        return Secret(self._line(file, "Key of the token", "--token-key-file", confirm=False))
+
     def required_admin_key(self, file: str, *, option: str) -> Secret:
         """Hex, 16 to 64 bytes; spaces and line ends do not count. Raises InputError, UsageError."""
         text = self.read(file, option)

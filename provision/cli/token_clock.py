@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 
 import click
 
-from provision.cli.context import Context, admin_key_option, common_options, token_option
+from provision.cli.context import Administrator, Context, administrator_options, common_options, token_option
 
 
 @click.command("set-time")
 @token_option
-@admin_key_option
+@administrator_options
 @click.option("--undisciplined-clock-ok", is_flag=True, help="Set it even from a clock that nothing synchronises.")
 @click.option("--server", "server_address", metavar="SERVER", help="Also clear the drift that this server remembers.")
 @common_options
 def set_time(
     context: Context,
     address: str,
-    admin_key_file: str | None,
+    administrator: Administrator,
     undisciplined_clock_ok: bool,
     server_address: str | None,
 ) -> None:
@@ -31,7 +31,7 @@ def set_time(
 
     verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
     with context.token(address) as (session, info):
-        session.authenticate(context.secrets.admin_key(admin_key_file))
+        administrator.authenticate(context, session, info)
         done = set_token_time(session, context.clock)
     cleared = [] if server_address is None else _clear_drift(context, server_address, info.serial)
     text = f"{_utc(done.set_s)}  clock of token {info.serial} set, residual {done.residual}"

@@ -7,11 +7,14 @@ import dataclasses
 import click
 
 from provision.cli.context import (
+    Administrator,
     Context,
-    admin_key_option,
+    administrator_options,
     common_options,
     confirm_serial,
+    model_option,
     pin_option,
+    require_recognised,
     token_option,
 )
 from provision.cli.output import table
@@ -98,21 +101,21 @@ def credentials(context: Context, address: str) -> None:
 @click.command("rename")
 @click.argument("label", required=False)
 @token_option
-@admin_key_option
+@administrator_options
 @click.option("--credential", nargs=2, metavar="OLD NEW", help="Rename a credential instead of the token.")
 @common_options
 def rename(
     context: Context,
     address: str,
     label: str | None,
-    admin_key_file: str | None,
+    administrator: Administrator,
     credential: tuple[str, str] | None,
 ) -> None:
     """Give a token the friendly name LABEL, or one of its credentials a new name."""
     if (label is None) == (credential is None):
         raise click.UsageError("give either a LABEL or --credential OLD NEW")
     with context.token(address) as (session, info):
-        session.authenticate(context.secrets.admin_key(admin_key_file))
+        administrator.authenticate(context, session, info)
         if credential is not None:
             old, new = credential
             session.rename(old, new)
@@ -127,31 +130,37 @@ def rename(
 @click.command("delete")
 @click.argument("name")
 @token_option
-@admin_key_option
+@administrator_options
 @serial_option
+@model_option
 @common_options
-def delete(context: Context, address: str, name: str, admin_key_file: str | None, serial: str | None) -> None:
+def delete(
+    context: Context, address: str, name: str, administrator: Administrator, serial: str | None, model: str | None
+) -> None:
     """Delete the credential NAME. Its codes end for good: its server has to forget it too (see `token retire`)."""
     from provision.station.codes import find
 
     with context.token(address) as (session, info):
         find(session, name, info.serial)
+        require_recognised(info, model)
         confirm_serial(info, serial, f"delete {name!r} from")
-        session.authenticate(context.secrets.admin_key(admin_key_file))
+        administrator.authenticate(context, session, info)
         session.delete(name)
         context.result({"serial": info.serial, "deleted": name}, f"{name!r} is gone from token {info.serial}")
 
 
 @click.command("wipe")
 @token_option
-@admin_key_option
+@administrator_options
 @serial_option
+@model_option
 @common_options
-def wipe(context: Context, address: str, admin_key_file: str | None, serial: str | None) -> None:
+def wipe(context: Context, address: str, administrator: Administrator, serial: str | None, model: str | None) -> None:
     """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased."""
     with context.token(address) as (session, info):
+        require_recognised(info, model)
         confirm_serial(info, serial, "wipe")
-        session.authenticate(context.secrets.admin_key(admin_key_file))
+        administrator.authenticate(context, session, info)
         session.factory_reset()
         context.result({"serial": info.serial, "wiped": True}, f"token {info.serial} is as it left the factory")
 

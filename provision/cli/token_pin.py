@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from provision.cli.context import Context, admin_key_option, common_options, pin_option, token_option
+from provision.cli.context import (
+    Administrator,
+    Context,
+    administrator_options,
+    common_options,
+    model_option,
+    pin_option,
+    require_recognised,
+    token_option,
+)
 
 new_pin_option = click.option(
     "--new-pin-file", metavar="FILE", help="The new PIN, - for standard input (default: ask)."
@@ -37,18 +46,18 @@ def change_pin(context: Context, address: str, pin_file: str | None, new_pin_fil
 
 @click.command("unblock")
 @token_option
-@admin_key_option
+@administrator_options
 @new_pin_option
 @click.option("--keep-pin", is_flag=True, help="Give back the attempts only; the old PIN stays.")
 @common_options
 def unblock(
-    context: Context, address: str, admin_key_file: str | None, new_pin_file: str | None, keep_pin: bool
+    context: Context, address: str, administrator: Administrator, new_pin_file: str | None, keep_pin: bool
 ) -> None:
     """Give a blocked token its PIN attempts back, and normally a new PIN."""
     if keep_pin and new_pin_file is not None:
         raise click.UsageError("--keep-pin and --new-pin-file exclude each other")
     with context.token(address) as (session, info):
-        session.authenticate(context.secrets.admin_key(admin_key_file))
+        administrator.authenticate(context, session, info)
         session.unblock(None if keep_pin else context.secrets.new_pin(new_pin_file))
         what = "kept" if keep_pin else "replaced"
         context.result({"serial": info.serial, "pin": what}, f"token {info.serial} is unblocked, its PIN {what}")
@@ -56,18 +65,21 @@ def unblock(
 
 @click.command("set-admin-key")
 @token_option
-@admin_key_option
+@administrator_options
 @click.option("--new-admin-key-file", metavar="FILE", required=True, help="The new key in hex, - for standard input.")
+@model_option
 @common_options
-def set_admin_key(context: Context, address: str, admin_key_file: str | None, new_admin_key_file: str) -> None:
+def set_admin_key(
+    context: Context, address: str, administrator: Administrator, new_admin_key_file: str, model: str | None
+) -> None:
     """Replace the administrator's keys on a token by ones that are derived from the organisation's key.
 
-    Without --admin-key-file the token must still have its factory keys.
+    Without --admin-key-file or --token-key-file the token must still have its factory keys.
     """
     with context.token(address) as (session, info):
-        current = context.secrets.admin_key(admin_key_file)
+        require_recognised(info, model)
         new = context.secrets.required_admin_key(new_admin_key_file, option="--new-admin-key-file")
-        session.authenticate(current)
+        administrator.authenticate(context, session, info)
         session.change_admin_key(new)
         context.result(
             {"serial": info.serial, "admin_key": "changed"}, f"token {info.serial} has new administrator keys"

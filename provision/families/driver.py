@@ -19,7 +19,9 @@ class Session(Protocol):
     Every method raises LinkError, ProtocolError or TokenError. What a family lacks raises NotSupported(capability) with
     a sentence that says why (`a YubiKey has no clock: its host sends the time`).
 
-    always          info, credentials, calculate, put, delete, rename, reset, authenticate
+    always          info, put, delete, reset, authenticate
+    LIST            credentials, rename; without it a token does not tell what it holds
+    CODE_READ       calculate; without it a token shows its codes, to people only
     CLOCK_READ      read_clock
     CLOCK_SET       write_clock
     PIN             set_pin, change_pin, verify_pin, unblock
@@ -28,6 +30,9 @@ class Session(Protocol):
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
     OWN_KEY         authenticate_own
+    SCREEN_LOCK     lock_screen
+    BUTTON_CONFIRMS what change_admin_key and factory_reset ask for happens when its button is pressed, after they
+                    returned
 
     `authenticate` or `authenticate_own` comes before put, delete, rename, reset, write_clock, unblock,
     change_admin_key, check_value, set_label and factory_reset. `verify_pin` stays good for this session; the driver
@@ -79,6 +84,9 @@ class Session(Protocol):
         """Give the attempts back; with `new_pin`, also replace the PIN."""
 
     def set_label(self, label: str) -> None: ...
+
+    def lock_screen(self, locked: bool) -> None:
+        """A locked screen shows no codes."""
 
     def factory_reset(self) -> None: ...
 

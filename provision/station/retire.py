@@ -128,7 +128,7 @@ def _close_server(server: ServerBackend, entry: Entry) -> str:
 def _is_due(session: Session, info: TokenInfo, entry: Entry, wipe: bool) -> bool:
     """Whether there is anything left to do on the token."""
     if wipe:
-        return not info.factory_keys or info.credentials_used > 0 or info.pin_state is not PinState.UNSET
+        return not info.factory_keys or info.credentials_used != 0 or info.pin_state is not PinState.UNSET
     return _is_on_token(session, entry)
 
 

@@ -52,7 +52,7 @@ def residual(reading: ClockReading) -> Residual:
     """The interval that one reading guarantees."""
     return Residual(
         (reading.device_s - RESOLUTION_S - reading.received_s) * 1e3,
-        (reading.device_s + RESOLUTION_S - reading.sent_s) * 1e3,
+        (reading.device_s + reading.resolution_s + RESOLUTION_S - reading.sent_s) * 1e3,
         _round_trip_s(reading) * 1e3,
     )
 

@@ -69,7 +69,11 @@ def test_a_blank_token_says_so(session):
     assert info.pin_state is PinState.UNSET
     assert info.attempts_remaining is None
     assert (info.credentials_used, info.credentials_max) == (0, 64)
-    assert info.capabilities == frozenset(Capability) - {Capability.OWN_KEY}
+    assert info.capabilities == frozenset(Capability) - {
+        Capability.OWN_KEY,
+        Capability.SCREEN_LOCK,
+        Capability.BUTTON_CONFIRMS,
+    }
     assert info.clock_kind is ClockKind.FREE
     assert info.firmware == "1.0.0"
 
