@@ -48,8 +48,8 @@ class UsbipConnection:
 
     @property
     def drained(self) -> bool:
-        """Whether the socket has taken every answer."""
-        return self._stream.drained
+        """Whether the host has fetched every reply. What the socket has taken it delivers before it announces the end."""
+        return self._stream.drained and self.session.drained
 
     def close(self) -> None:
         """Surprise removal: the other side sees a hang-up."""
@@ -113,8 +113,7 @@ class UsbipPort:
         return True
 
     def _is_sent(self) -> bool:
-        # What the socket has taken it delivers before it announces the end.
-        return self.device.drained and all(connection.drained for connection in self._connections)
+        return all(connection.drained for connection in self._connections)
 
     def _accept(self, _events: int) -> None:
         if self._listener is None:
