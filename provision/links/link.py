@@ -61,6 +61,7 @@ LINKS = {
     "tcp": "provision.links.tcp:open_address",
     "usb": "provision.links.usb:open_address",
     "usbip": "provision.links.usbip:open_address",
+    "pcsc": "provision.links.pcsc:open_address",
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.wire import WireError, ccid, framing, oath, reference, tlv
+from provision.wire import WireError, ccid, framing, oath, reference, reference_oath, tlv
 from provision.wire.apdu import Command, decode_command, encode_command
 from provision.wire.capture import mask_apdu, shown
 from provision.wire.capture.mask_apdu import ApduMask
@@ -133,7 +133,7 @@ def test_a_refused_select_selects_nothing_and_an_unknown_aid_is_filled():
 
 
 def test_a_code_is_masked_and_its_digits_and_time_are_not():
-    reply = oath.CalculateReply(6, 123456789, 1_767_225_600_000_000).encode()
+    reply = reference_oath.CalculateReply(6, 123456789, 1_767_225_600_000_000).encode()
     challenge = oath.Calculate("anna", 59_850_611)
     command, answer = exchange(
         selected(), Command(0, oath.Ins.CALCULATE, 0, 1, challenge.encode()), reply + b"\x90\x00"
