@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,10 +102,14 @@ def test_install_without_the_right_to(
         raise PermissionError
 
     monkeypatch.setattr(udev_rules, "write", refuse)
-    monkeypatch.setattr("sys.argv", ["/opt/venv/bin/provision", "udev", "install"])
+    program = tmp_path / "provision"
+    program.touch()
+    monkeypatch.setattr("sys.argv", [str(program), "udev", "install"])
     code, _, err = run(capsys, "install", "--root", tmp_path)
     assert code == 3
-    assert "hint: run: sudo /opt/venv/bin/provision udev install\n" in err
+    assert f"hint: run: sudo {program} udev install\n" in err
+    monkeypatch.setattr("sys.argv", ["/site-packages/provision/__main__.py", "udev", "install"])
+    assert f"hint: run: sudo {sys.executable} -m provision udev install\n" in run(capsys, "install")[2]
 
 
 class Commands:
