@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
 
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, UsageError
-from provision.links.link import LinkOptions
+from provision.links.link import Link, LinkOptions
 
 TOUCH_S = 30.0  # how much longer than `timeout_s` a card may take, because it may wait for a person
 
@@ -274,6 +274,11 @@ def load() -> Scard:
         ) from None
 
 
-def open_address(rest: str, options: LinkOptions) -> PcscLink:
+def open_address(rest: str, options: LinkOptions) -> Link:
     """`pcsc:READER`: the reader's name, or a part that only one reader with a card has. Case does not matter."""
-    return PcscLink(load(), rest, options)
+    link = PcscLink(load(), rest, options)
+    if options.recorder is None:
+        return link
+    from provision.links.capture import RecordedLink
+
+    return RecordedLink(link, options.recorder.apdus())

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from firmware_sim.clocks import ManualClock
 from firmware_sim.control.capture import capture
 from firmware_sim.control.errors import ControlError
-from firmware_sim.links.port import PortOptions
 from firmware_sim.links.recorded import recorded
 from provision.errors import InputError, LinkError
 from provision.links.capture import CaptureFile, RecordedStream
@@ -176,12 +175,12 @@ def test_what_was_not_sent_any_more_is_told_too():
 def test_the_devices_line_tells_what_passes():
     taken = Taken()
     line = SimpleNamespace(receive=lambda data: [FRAME], poll=lambda: ([FRAME], 5.0), disconnect=lambda: None)
-    tapped = recorded(line, PortOptions(recorder=taken.recorder))
+    tapped = recorded(line, taken.recorder)
     assert tapped.receive(FRAME[:4]) == [FRAME]
     assert tapped.poll() == ([FRAME], 5.0)
     tapped.disconnect()
     assert [(way, data[12:]) for _, _, way, data in packets(taken.raw)] == [(1, FRAME), (1, FRAME), (2, b"****")]
-    assert recorded(line, PortOptions()) is line
+    assert recorded(line, None) is line
 
 
 # The files of both sides.
