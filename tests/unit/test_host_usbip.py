@@ -1,6 +1,6 @@
 """Stock pyusb on our USB/IP backend, and the usbip: link on top, against a device of a page that is called directly.
 
-No sockets and no threads: the stream's other end runs inside its `sendall`, and waiting moves a ManualClock.
+No sockets and no threads: the stream's other end runs inside its `write`, and waiting moves a ManualClock.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class World:
         self.connections = 0
         self.unlinked, self.configured, self.done = [], [], []
 
-    def dial(self, where):
+    def dial(self, where, clock):
         self.connections += 1
         return Stream(self)
 
@@ -101,7 +101,7 @@ class World:
 
 
 class Stream:
-    """A connected socket, as far as the backend uses one."""
+    """The host's end of a connection (a ByteStream), and the server behind it."""
 
     def __init__(self, world):
         self.world = world
@@ -112,31 +112,25 @@ class Stream:
         self.parked = deque()
         self.answers = deque()
         self.configuration = 0
-        self.timeout = None
         self.closed = False
-
-    def settimeout(self, seconds):
-        self.timeout = seconds
 
     def close(self):
         self.closed = True
 
-    def sendall(self, data):
+    def write(self, data):
         assert not self.closed
         if self.world.pulled:
-            raise BrokenPipeError
+            raise LinkError("hung up")
         for message in self.decoder.feed(data):
             self.receive(message)
 
-    def recv(self, size):
-        if self.world.pulled:
-            return b""
-        limit = size if self.world.cut_at is None else min(size, self.world.cut_at - self.sent)
-        if limit <= 0:
-            return b""
+    def read(self, deadline):
+        limit = 65536 if self.world.cut_at is None else self.world.cut_at - self.sent
+        if self.world.pulled or limit <= 0:
+            raise LinkError("hung up")
         if not self.out:
-            self.world.clock.advance(self.timeout)
-            raise TimeoutError
+            self.world.clock.advance(deadline - self.world.clock.monotonic())
+            return b""
         data, self.out = self.out[:limit], self.out[limit:]
         self.sent += len(data)
         return data
@@ -167,7 +161,7 @@ class Stream:
                 self.parked.append(message)
                 self.serve()
             case Submit():
-                self.write(message)
+                self.bulk_out(message)
 
     def control(self, submit, setup):
         data = b""
@@ -188,7 +182,7 @@ class Stream:
         moved = len(data) if submit.direction == IN else submit.length
         self.say(SubmitReply(submit.seqnum, 0, moved, data))
 
-    def write(self, submit):
+    def bulk_out(self, submit):
         if submit.endpoint in self.world.stall:
             self.say(SubmitReply(submit.seqnum, Status.STALL, 0))
             return
