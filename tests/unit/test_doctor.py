@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,6 +105,12 @@ def test_no_permission(group: str, in_group: bool, in_group_now: bool, mend: str
     assert finding.check == "permission"
     assert f"anna may not use /dev/ttyACM0 (root:{group} 0660)" in finding.problem
     assert finding.mend == mend
+
+
+def test_permission_is_no_second_fault_where_the_rules_are_missing() -> None:
+    node = dataclasses.replace(PORT, usable=False)
+    assert the_one(nodes=(node,), rules_current=None, modem_manager_runs=False).check == "udev-rules"
+    assert the_one(nodes=(node,), rules_current=None, udev_runs=False).check == "permission", "in a container"
 
 
 def test_access_by_the_seat_needs_no_group() -> None:
@@ -270,6 +277,33 @@ def test_a_socket_counts_only_with_somebody_behind_it(tmp_path: Path) -> None:
         assert doctor_view.look(tmp_path).pcscd_listens
     assert path.exists()
     assert not doctor_view.look(tmp_path).pcscd_listens
+
+
+def test_who_is_in_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(members: list[str], held: list[int]) -> tuple[bool, bool, bool]:
+        group = SimpleNamespace(gr_gid=990, gr_mem=members)
+        monkeypatch.setattr("grp.getgrnam", lambda name: group)
+        monkeypatch.setattr("os.getgroups", lambda: held)
+        monkeypatch.setattr("os.getegid", lambda: 1000)
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_name="anna"))
+        view = doctor_view.look(Path("/nowhere"))
+        assert view.user == "anna"
+        return view.group_exists, view.in_group, view.in_group_now
+
+    assert seen(["ben"], [4]) == (True, False, False)
+    assert seen(["anna"], [4]) == (True, True, False)
+    assert seen(["anna"], [4, 990]) == (True, True, True)
+
+
+def test_a_user_and_a_group_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("grp.getgrnam", unknown)
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    view = doctor_view.look(Path("/nowhere"))
+    assert (view.user, view.group_exists) == ("12345", False)
 
 
 def test_rules_and_table(machine: Path) -> None:
