@@ -10,7 +10,6 @@ import getpass
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import socket
 import stat
 import sys
@@ -30,6 +29,8 @@ _MODULES = {
     "smartcard": ("pyscard", False),
     "yubikit": ("yubikey-manager", False),
 }
+
+_DAEMONS = ("usr/sbin", "usr/bin", "usr/local/sbin")
 
 
 def look(root: Path = Path("/")) -> View:
@@ -51,7 +52,7 @@ def look(root: Path = Path("/")) -> View:
         in_group=member,
         in_group_now=now,
         modem_manager_runs=any(name == "ModemManager" for _, name in _processes(root)),
-        pcscd_installed=shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None,
+        pcscd_installed=any((root / folder / "pcscd").exists() for folder in _DAEMONS),
         pcscd_listens=_listens(root / "run/pcscd/pcscd.comm"),
         libusb=_libusb(),
         modules=_modules(),

@@ -146,6 +146,8 @@ def test_no_pcscd() -> None:
 def test_who_has_no_pyscard_may_do_without_pcscd() -> None:
     without = with_module("smartcard", file=None, genuine=None, providers=())
     assert [(each.check, each.note) for each in found(modules=without)] == [("pyscard", True)]
+    findings = found(modules=without, pcscd_listens=False)
+    assert [(each.check, each.note) for each in findings] == [("pcscd", True), ("pyscard", True)]
     findings = found(modules=without, pcscd_installed=False, pcscd_listens=False)
     assert [(each.check, each.note) for each in findings] == [("pcscd", True), ("pyscard", True)]
 
@@ -240,6 +242,12 @@ def test_tokens_and_their_files(machine: Path) -> None:
     assert (view.rules_current, view.ccid_table, view.udev_runs, view.pcscd_listens) == (None, None, False, False)
 
 
+@pytest.mark.parametrize("attribute", ["idVendor", "idProduct", "busnum", "devnum"])
+def test_a_token_that_leaves_while_we_look(machine: Path, attribute: str) -> None:
+    (machine / "sys/bus/usb/devices/1-1" / attribute).unlink()
+    assert doctor_view.look(machine).plugged_in == set()
+
+
 def test_a_port_held_open_or_locked(machine: Path) -> None:
     port = machine / "dev/ttyACM3"
     descriptors = machine / "proc/4711/fd"
@@ -262,7 +270,11 @@ def test_what_runs(machine: Path) -> None:
     (machine / "run/udev").mkdir(parents=True)
     (machine / "run/udev/control").touch()
     (machine / "run/systemd/system").mkdir(parents=True)
+    assert not doctor_view.look(machine).pcscd_installed
+    (machine / "usr/sbin").mkdir(parents=True)
+    (machine / "usr/sbin/pcscd").touch()
     view = doctor_view.look(machine)
+    assert view.pcscd_installed
     assert view.modem_manager_runs
     assert view.udev_runs
     assert view.systemd_runs
@@ -322,6 +334,7 @@ def test_rules_and_table(machine: Path) -> None:
 def test_this_interpreter_has_the_real_modules() -> None:
     for name in ("serial", "usb"):
         seen = doctor_view.look(Path("/nowhere")).modules[name]
+        assert seen.required
         assert seen.file == seen.genuine is not None
         assert seen.providers == (seen.distribution,)
 
