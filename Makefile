@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-kernel bench clean
+.PHONY: demo test lint test-foreign test-crash test-udev test-kernel bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -29,6 +29,11 @@ test-foreign: $(VENV)/.dev
 # Every power cut and hundreds of SIGKILLs: minutes.
 test-crash: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash tests/crash $(PYTEST_ARGS)
+
+# The real udev applies the shipped rules to recorded tokens. Needs root: the tests see a /dev and a /run of their own.
+test-udev: $(VENV)/.dev
+	@sh tests/udev/install.sh
+	@$(BIN)/python -m pytest -m udev tests/udev $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev

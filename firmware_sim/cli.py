@@ -78,6 +78,10 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
 @click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
 @click.option(
+    "--dial", metavar="HOST:PORT", help="Where vpcd's reader listens, for --link vpcd. [default: its own port]"
+)
+@click.option("--reader-name", help="What PC/SC calls that reader. [default: vpcd's own name]")
+@click.option(
     "--control", metavar="unix[:PATH]|tcp", help="Control channel. [default: unix in a fresh place, tcp where missing]"
 )
 @click.option(
@@ -106,6 +110,8 @@ def run(
     random_seed: int | None,
     pty_link: Path | None,
     bind: str,
+    dial: str | None,
+    reader_name: str | None,
     control: str | None,
     capture: Path | None,
     detach: bool,
@@ -137,6 +143,10 @@ def run(
         raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
     if pty_link is not None and (link != "pty" or count > 1):
         raise click.UsageError("--pty-link is for one token on --link pty")
+    if (dial is not None or reader_name is not None) and link != "vpcd":
+        raise click.UsageError("--dial and --reader-name are for --link vpcd")
+    if link == "vpcd" and count > 1:
+        raise click.UsageError("--link vpcd is for one token: the virtual reader takes one card")
     if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
@@ -164,7 +174,7 @@ def run(
         serial=serial,
         state=state,
         link=link,
-        port=PortOptions(bind=bind, pty_link=pty_link),
+        port=PortOptions(bind=bind, pty_link=pty_link, dial=dial, reader_name=reader_name),
         control=kind or default_kind(),
         control_path=Path(place) if place else None,
         capture=capture,

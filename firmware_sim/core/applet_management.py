@@ -9,7 +9,7 @@ from firmware_sim.core.machine import PinState
 from firmware_sim.core.refusal import Refused
 from firmware_sim.core.running import Running
 from firmware_sim.seams import Battery
-from provision.wire import oath, reference
+from provision.wire import reference, reference_oath
 from provision.wire.apdu import Command, Sw
 from provision.wire.reference import BatteryStatus, Ins, PinStatus
 
@@ -79,7 +79,7 @@ class ManagementApplet:
             no_data(command)
             self._running.pin.restore()
             return b""
-        oath.check_pin(command.data)
+        reference_oath.check_pin(command.data)
         self._running.pin.replace(command.data)
         self._running.pin_changed()
         return b""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import struct
 from collections.abc import Mapping
 
-from firmware_sim.core import otp
 from firmware_sim.core.applet import Caller, Instruction, no_data
-from firmware_sim.core.credentials import Credential
 from firmware_sim.core.refusal import Refused, TouchNeeded
 from firmware_sim.core.running import Running
-from provision.wire import WireError, oath, tlv
+from provision.wire import oath, reference_oath, tlv
 from provision.wire.apdu import Command, Sw
-from provision.wire.messages import integer
 from provision.wire.oath import Ins, OathKind, Tag
 
 _VERSION = bytes((5, 7, 0))  # the level of YKOATH that this applet speaks
@@ -44,10 +40,11 @@ class OathApplet:
 
     def select(self) -> bytes:
         running = self._running
-        return oath.SelectReply(_VERSION, running.device_id, running.pin.attempts_remaining).encode()
+        return reference_oath.SelectReply(_VERSION, running.device_id, running.pin.attempts_remaining).encode()
 
     def _put(self, caller: Caller, command: Command) -> bytes:
-        self._running.credentials.put(oath.Put.decode(command.data))
+        new = reference_oath.Put.decode(command.data)
+        self._running.credentials.put(new, new.timing)
         return b""
 
     def _delete(self, caller: Caller, command: Command) -> bytes:
@@ -73,23 +70,23 @@ class OathApplet:
 
     def _get_credential(self, caller: Caller, command: Command) -> bytes:
         found = self._running.credentials.find(oath.Name.decode(command.data).name)
-        return oath.CredentialRecord(
+        return reference_oath.CredentialRecord(
             name=found.name,
             kind=found.kind,
             hash=found.hash,
             digits=found.digits,
-            timing=oath.Timing(found.step_s, found.t0_s, found.flags),
+            timing=reference_oath.Timing(found.step_s, found.t0_s, found.flags),
             counter=found.counter if found.kind is OathKind.HOTP else None,
         ).encode()
 
     def _check_value(self, caller: Caller, command: Command) -> bytes:
-        asked = oath.CheckValue.decode(command.data)
+        asked = reference_oath.CheckValue.decode(command.data)
         found = self._running.credentials.get(asked.name)
         if found is None:
             return b""  # a status word would come without MAC, and anybody on the wire could say it
         secret = found.secret
         value = hmac.digest(secret, b"check" + asked.nonce, "sha256")
-        return tlv.encode(Tag.CHECK, value[: oath.CHECK_VALUE_SIZE])
+        return tlv.encode(Tag.CHECK, value[: reference_oath.CHECK_VALUE_SIZE])
 
     def _calculate(self, caller: Caller, command: Command) -> bytes:
         asked = oath.Calculate.decode(command.data)
@@ -107,33 +104,32 @@ class OathApplet:
             raise TouchNeeded(found.name)
         if step is None:
             step = self._running.credentials.count(found)
-        reply = _answer(found, step, truncated=bool(command.p2))
+        reply = found.answer(step, truncated=bool(command.p2)).encode_code()
         if device_time_us is not None:
             reply += tlv.encode(Tag.DEVICE_TIME, device_time_us.to_bytes(8, "big"))
         return reply
 
     def _calculate_all(self, caller: Caller, command: Command) -> bytes:
-        step = _only_challenge(command.data)
-        out = []
+        step = oath.AllChallenge.decode(command.data).step
+        answers = []
         for found in self._running.credentials:
-            out.append(tlv.encode(Tag.NAME, oath.encode_name(found.name)))
             if found.kind is OathKind.HOTP or found.own_clock or (found.pin and not caller.pin_verified):
-                out.append(tlv.encode(Tag.NO_CODE, bytes((found.digits,))))
+                answers.append(oath.Answer(found.name, Tag.NO_CODE, found.digits))
             elif found.touch:
-                out.append(tlv.encode(Tag.TOUCH_NEEDED, bytes((found.digits,))))
+                answers.append(oath.Answer(found.name, Tag.TOUCH_NEEDED, found.digits))
             else:
-                out.append(_answer(found, step, truncated=bool(command.p2)))
-        return b"".join(out)
+                answers.append(found.answer(step, truncated=bool(command.p2)))
+        return oath.AllAnswers(tuple(answers)).encode()
 
     def _verify_pin(self, caller: Caller, command: Command) -> bytes:
-        pin = oath.Pin.decode(command.data).pin
+        pin = reference_oath.Pin.decode(command.data).pin
         caller.pin_verified = False
         self._running.pin.verify(pin)
         caller.pin_verified = True
         return b""
 
     def _change_pin(self, caller: Caller, command: Command) -> bytes:
-        pins = oath.ChangePin.decode(command.data)
+        pins = reference_oath.ChangePin.decode(command.data)
         caller.pin_verified = False
         self._running.pin.change(pins.pin, pins.new_pin)
         self._running.pin_changed()
@@ -141,20 +137,5 @@ class OathApplet:
         return b""
 
     def _set_pin(self, caller: Caller, command: Command) -> bytes:
-        self._running.pin.set(oath.Pin.decode(command.data).pin)
+        self._running.pin.set(reference_oath.Pin.decode(command.data).pin)
         return b""
-
-
-def _only_challenge(data: bytes) -> int:
-    """The step that CALCULATE ALL brings. Raises WireError."""
-    found = tlv.decode_map(data, required=(Tag.CHALLENGE,))
-    if len(found) != 1:
-        raise WireError("CALCULATE ALL takes only a challenge")
-    return integer(found[Tag.CHALLENGE], 8, "the challenge")
-
-
-def _answer(credential: Credential, step: int, *, truncated: bool) -> bytes:
-    digest = otp.mac(credential.secret, step, credential.algorithm)
-    if truncated:
-        return tlv.encode(Tag.CODE, struct.pack(">BI", credential.digits, otp.truncate(digest)))
-    return tlv.encode(Tag.FULL_CODE, bytes((credential.digits,)) + digest)

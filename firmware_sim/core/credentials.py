@@ -13,11 +13,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from firmware_sim.core import otp
 from firmware_sim.core.layout import COUNTERS, CREDENTIALS
 from firmware_sim.core.refusal import Refused
 from firmware_sim.journal import Store
 from provision.wire.apdu import Sw
-from provision.wire.oath import Flag, HashKind, OathKind, Put
+from provision.wire.oath import Answer, HashKind, OathKind, Put, Tag
+from provision.wire.reference_oath import Flag, Timing
 
 _RECORD = struct.Struct(">IBBBHQB")
 _STEP_OF_NAME = 0x80
@@ -58,6 +60,13 @@ class Credential:
     @property
     def type_byte(self) -> int:
         return self.kind | self.hash
+
+    def answer(self, step: int, *, truncated: bool) -> Answer:
+        """The code at a step (HOTP: at a counter), or the whole HMAC."""
+        digest = otp.mac(self.secret, step, self.algorithm)
+        if truncated:
+            return Answer(self.name, Tag.CODE, self.digits, otp.truncate(digest).to_bytes(4, "big"))
+        return Answer(self.name, Tag.FULL_CODE, self.digits, digest)
 
     def step_at(self, device_time_us: int) -> int:
         """RFC 6238's T at a device time in microseconds. Raises Refused (6985) before T0."""
@@ -103,11 +112,10 @@ class Credentials:
             raise Refused(Sw.NO_SUCH_OBJECT)
         return credential
 
-    def put(self, new: Put) -> None:
+    def put(self, new: Put, timing: Timing | None = None) -> None:
         """Write, or replace the one of that name in its place. Raises Refused (6A84) when there is no room."""
         name = new.name
         old = self._by_name.get(name)
-        timing = new.timing
         flags = timing.flags if timing else Flag(0)
         credential = Credential(
             slot=self._free_slot() if old is None else old.slot,

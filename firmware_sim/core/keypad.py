@@ -10,7 +10,7 @@ from firmware_sim.core.credentials import Credential
 from firmware_sim.core.machine import PinState
 from firmware_sim.core.refusal import Refused
 from firmware_sim.seams import FlashError
-from provision.wire import WireError, oath
+from provision.wire import WireError, reference_oath
 from provision.wire.apdu import Sw
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Keypad:
     def type_pin(self, pin: str) -> None:
         """Digits, then enter: sets the PIN when typed twice and there is none, else verifies. Raises PowerLost."""
         try:
-            self._show(self._typed(oath.encode_pin(pin)))
+            self._show(self._typed(reference_oath.encode_pin(pin)))
         except WireError:
-            self._show(f"{oath.MIN_PIN} to {oath.MAX_PIN} digits")
+            self._show(f"{reference_oath.MIN_PIN} to {reference_oath.MAX_PIN} digits")
         except FlashError:
             self._show("memory failed")
 

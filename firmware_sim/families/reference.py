@@ -10,7 +10,8 @@ from firmware_sim.core.family import CCID, CDC_ACM, Family, FlashGeometry, Limit
 from firmware_sim.core.running import Running
 from provision.wire import oath, reference
 from provision.wire.framing import MAX_PAYLOAD
-from provision.wire.oath import MAX_CREDENTIALS, PIN_ATTEMPTS, TOUCH_TIMEOUT_S
+from provision.wire.oath import TOUCH_TIMEOUT_S
+from provision.wire.reference_oath import MAX_CREDENTIALS, PIN_ATTEMPTS
 
 
 def _applets(running: Running) -> tuple[Applet, ...]:

@@ -12,7 +12,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from firmware_sim.seams import Clock
 
@@ -23,6 +23,9 @@ _LONGEST_NAP_S = 1.0
 # How often to ask for what no descriptor reports (has the other side read it all?), and how often at most.
 _RETRY_S = 0.001
 _RETRIES = 2000
+# The same for `serve_alone`.
+_SILENCE_S = 0.01
+_SILENCES = 1000
 
 
 class Pollable(Protocol):
@@ -30,6 +33,19 @@ class Pollable(Protocol):
 
     def poll(self) -> float | None:
         """Do what is due; the true time (Unix seconds) of the next deadline, None for none."""
+
+
+class _Awaited(NamedTuple):
+    """`ready` is asked each `every_s` real seconds, `left` more times (None: without end); then `action` is called."""
+
+    ready: Callable[[], bool]
+    action: Callable[[], None]
+    every_s: float
+    left: int | None
+
+
+def _nothing() -> None:
+    pass
 
 
 class Loop:
@@ -40,7 +56,7 @@ class Loop:
         self._ticking = ticking
         self._selector = selectors.DefaultSelector()
         self._deadlines: dict[Pollable, float] = {}
-        self._awaited: list[tuple[Callable[[], bool], Callable[[], None], int]] = []
+        self._awaited: list[_Awaited] = []
         self._stopping = False
 
     def add(self, fd: int, callback: Callable[[int], None], events: int = READ) -> None:
@@ -73,7 +89,32 @@ class Loop:
 
     def when(self, ready: Callable[[], bool], action: Callable[[], None]) -> None:
         """Call `action` once `ready()`, asked each millisecond from the next turn on, is true, or after 2 s anyway."""
-        self._awaited.append((ready, action, _RETRIES))
+        self._awaited.append(_Awaited(ready, action, _RETRY_S, _RETRIES))
+
+    def until(self, done: Callable[[], bool], every_s: float) -> None:
+        """Call `done` until it is true: from the next turn on, every `every_s` seconds or sooner.
+
+        These seconds pass on a clock that stands still as well.
+        """
+        self._awaited.append(_Awaited(done, _nothing, every_s, None))
+
+    def serve_alone(self, fd: int, done: Callable[[], bool]) -> bool:
+        """Serve that descriptor and nothing else until `done()`: whether it came to that, or the descriptor was removed
+        or stayed silent for ten seconds. For what must be over before the caller can go on; the rest waits.
+        """
+        with selectors.DefaultSelector() as alone:
+            silences = 0
+            while not done():
+                key = self._selector.get_map().get(fd)
+                if key is None or silences == _SILENCES:
+                    return False
+                alone.register(key.fileobj, key.events)
+                ready = alone.select(_SILENCE_S)
+                alone.unregister(key.fileobj)
+                for _, events in ready:
+                    key.data(events)
+                silences = 0 if ready else silences + 1
+        return True
 
     def stop(self) -> None:
         """Return from `run` after this turn."""
@@ -96,11 +137,10 @@ class Loop:
 
     def _timeout(self) -> float | None:
         """How long to wait for descriptors, seconds; None for ever."""
-        if self._awaited:
-            return _RETRY_S
-        if not self._ticking:
-            return None
-        return min(max(min(self._deadlines.values()) - self.clock.now(), 0.0), _LONGEST_NAP_S)
+        naps = [awaited.every_s for awaited in self._awaited]
+        if self._ticking and self._deadlines:
+            naps.append(min(max(min(self._deadlines.values()) - self.clock.now(), 0.0), _LONGEST_NAP_S))
+        return min(naps, default=None)
 
     def _poll_due(self) -> None:
         now = self.clock.now()
@@ -109,11 +149,12 @@ class Loop:
 
     def _ask_again(self) -> None:
         awaited, self._awaited = self._awaited, []
-        for ready, action, left in awaited:
-            if ready() or left == 0:
-                action()
+        for one in awaited:
+            if one.ready() or one.left == 0:
+                one.action()
             else:
-                self._awaited.append((ready, action, left - 1))
+                left = None if one.left is None else one.left - 1
+                self._awaited.append(one._replace(left=left))
 
 
 @contextlib.contextmanager

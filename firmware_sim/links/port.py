@@ -55,6 +55,10 @@ class Lines(Protocol):
     def clock(self) -> Clock:
         """True time."""
 
+    @property
+    def carries(self) -> bool:
+        """Whether bytes pass: the cable is whole and the token has power."""
+
     def line(self, make: Callable[[ApduChannel], DeviceLink]) -> DeviceLink:
         """One more line, with a channel of its own; `make` gives what is spoken on it."""
 
@@ -65,10 +69,13 @@ class Lines(Protocol):
 @dataclass(frozen=True, slots=True)
 class PortOptions:
     """What a kind of port may need to know. `bind`: where a listener is put. `pty_link`: a symbolic link that always
-    leads to the pty. `recorder`: where a port tells what passes, byte for byte, None for nowhere."""
+    leads to the pty. `dial`: HOST:PORT of a service that the token itself calls, `reader_name`: the name under which
+    PC/SC shows the reader there. `recorder`: where a port tells what passes, byte for byte, None for nowhere."""
 
     bind: str = LOOPBACK
     pty_link: Path | None = None
+    dial: str | None = None
+    reader_name: str | None = None
     recorder: Recorder | None = None
 
 
@@ -78,6 +85,8 @@ PORTS = {
     "pty": "firmware_sim.links.pty",
     "tcp": "firmware_sim.links.tcp",
     "usbip": "firmware_sim.links.usbip",
+    "vhci": "firmware_sim.links.vhci",
+    "vpcd": "firmware_sim.links.vpcd",
 }
 
 

@@ -15,11 +15,12 @@ from firmware_sim.seams import PowerLost
 from firmware_sim.testing.bench import START_S, Bench, make_bench
 from firmware_sim.testing.host import Host
 from firmware_sim.testing.model import Model, ModelCredential, visible
-from provision.wire import oath, reference, scp03
+from provision.wire import oath, reference, reference_oath, scp03
 from provision.wire.apdu import Response, Sw
-from provision.wire.oath import Flag, HashKind, OathKind, Timing
+from provision.wire.oath import HashKind, OathKind
 from provision.wire.oath import Ins as OathIns
 from provision.wire.reference import Ins as ManagementIns
+from provision.wire.reference_oath import Flag, Timing
 
 _NONCE = b"12345678"
 NAMES = ("a", "15/b", "ü:ä", "x" * oath.MAX_NAME)
@@ -88,7 +89,7 @@ class TokenMachine(RuleBasedStateMachine):
         if self.admin.open().sw != Sw.OK:
             return False
         for name, credential in model.credentials.items():
-            answer = self.admin.secure(OathIns.CHECK_VALUE, 0, 0, oath.CheckValue(name, _NONCE).encode())
+            answer = self.admin.secure(OathIns.CHECK_VALUE, 0, 0, reference_oath.CheckValue(name, _NONCE).encode())
             if answer.data[2:] != credential.check_value(_NONCE):
                 return False
         if model.pin is None:
@@ -96,8 +97,8 @@ class TokenMachine(RuleBasedStateMachine):
         self.admin.open(reference.MANAGEMENT_AID)
         assert self.admin.secure(ManagementIns.RESET_RETRY_COUNTER, 0, reference.KEEP_PIN_P2).sw == Sw.OK
         self.admin.select()
-        model.attempts = oath.PIN_ATTEMPTS
-        return self.admin.send(OathIns.VERIFY_PIN, data=oath.Pin(model.pin.encode()).encode()).sw == Sw.OK
+        model.attempts = reference_oath.PIN_ATTEMPTS
+        return self.admin.send(OathIns.VERIFY_PIN, data=reference_oath.Pin(model.pin.encode()).encode()).sw == Sw.OK
 
     def choose(self, choice: int) -> str:
         """A name, seldom one that is not on the token."""
@@ -165,9 +166,9 @@ class TokenMachine(RuleBasedStateMachine):
         self.secrets += 1
         secret = b"secret" + self.secrets.to_bytes(14, "big")
         if kind is OathKind.HOTP:
-            new = oath.Put(name, kind, digest, digits, secret, counter=counter)
+            new = reference_oath.Put(name, kind, digest, digits, secret, counter=counter)
         else:
-            new = oath.Put(name, kind, digest, digits, secret, timing=timing)
+            new = reference_oath.Put(name, kind, digest, digits, secret, timing=timing)
         after = copy.deepcopy(self.model)
         after.credentials[name] = ModelCredential(new, new.counter or 0)
         self.attempt(self.as_admin(oath.OATH_AID, OathIns.PUT, data=new.encode()), Sw.OK, after)
@@ -207,7 +208,7 @@ class TokenMachine(RuleBasedStateMachine):
     @rule(choice=CHOICES)
     def check_value(self, choice: int) -> None:
         name = self.choose(choice)
-        do = self.as_admin(oath.OATH_AID, OathIns.CHECK_VALUE, data=oath.CheckValue(name, _NONCE).encode())
+        do = self.as_admin(oath.OATH_AID, OathIns.CHECK_VALUE, data=reference_oath.CheckValue(name, _NONCE).encode())
         there = self.model.credentials.get(name)
         response = self.attempt(do, Sw.OK, self.model)
         if response:
@@ -227,7 +228,7 @@ class TokenMachine(RuleBasedStateMachine):
         if new_pin is None and after.pin is None:
             sw = Sw.CONDITIONS_NOT_SATISFIED
         else:
-            after.attempts, after.pin = oath.PIN_ATTEMPTS, new_pin or after.pin
+            after.attempts, after.pin = reference_oath.PIN_ATTEMPTS, new_pin or after.pin
         do = self.as_admin(reference.MANAGEMENT_AID, ManagementIns.RESET_RETRY_COUNTER, 0, p2, data)
         if self.attempt(do, sw, after) and new_pin:
             self.verified = [False, False]
@@ -252,7 +253,7 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule(channel=CHANNELS)
     def select(self, channel: int) -> None:
-        reply = oath.SelectReply.decode(self.hosts[channel].select().data)
+        reply = reference_oath.SelectReply.decode(self.hosts[channel].select().data)
         assert reply.attempts_remaining == (None if self.model.pin is None else self.model.attempts)
         self.verified[channel] = False
 
@@ -260,8 +261,8 @@ class TokenMachine(RuleBasedStateMachine):
     def set_pin(self, channel: int, pin: str) -> None:
         after, sw = copy.deepcopy(self.model), Sw.CONDITIONS_NOT_SATISFIED
         if after.pin is None:
-            after.pin, after.attempts, sw = pin, oath.PIN_ATTEMPTS, Sw.OK
-        data = oath.Pin(pin.encode()).encode()
+            after.pin, after.attempts, sw = pin, reference_oath.PIN_ATTEMPTS, Sw.OK
+        data = reference_oath.Pin(pin.encode()).encode()
         self.attempt(lambda: self.hosts[channel].send(OathIns.SET_PIN, data=data), sw, after)
 
     @precondition(lambda self: self.model.pin is not None)
@@ -271,9 +272,9 @@ class TokenMachine(RuleBasedStateMachine):
         if sw == Sw.OK and new:
             after.pin = new
         if new is None:
-            ins, data = OathIns.VERIFY_PIN, oath.Pin(pin.encode()).encode()
+            ins, data = OathIns.VERIFY_PIN, reference_oath.Pin(pin.encode()).encode()
         else:
-            ins, data = OathIns.CHANGE_PIN, oath.ChangePin(pin.encode(), new.encode()).encode()
+            ins, data = OathIns.CHANGE_PIN, reference_oath.ChangePin(pin.encode(), new.encode()).encode()
         charged = self.model.charged()
         if self.attempt(lambda: self.hosts[channel].send(ins, data=data), sw, after, charged):
             if sw == Sw.OK and new:
@@ -288,7 +289,7 @@ class TokenMachine(RuleBasedStateMachine):
         if not model.attempts:
             return Sw.AUTHENTICATION_BLOCKED, model
         if pin == model.pin:
-            model.attempts = oath.PIN_ATTEMPTS
+            model.attempts = reference_oath.PIN_ATTEMPTS
             return Sw.OK, model
         model.attempts -= 1
         return Sw.PIN_INCORRECT | model.attempts, model
@@ -299,7 +300,7 @@ class TokenMachine(RuleBasedStateMachine):
             after, sets = copy.deepcopy(self.model), self.typed == pin
             typed = pin if self.typed is None else None
             if sets:
-                after.pin, after.attempts = pin, oath.PIN_ATTEMPTS
+                after.pin, after.attempts = pin, reference_oath.PIN_ATTEMPTS
             if self.attempt(self.typing(pin), Sw.OK, after):
                 self.typed = typed
         else:
@@ -329,7 +330,7 @@ class TokenMachine(RuleBasedStateMachine):
         response = self.attempt(lambda: self.hosts[channel].send(OathIns.CALCULATE, 0, 1, data), sw, after)
         if response and factor is not None:
             credential = after.credentials[name]
-            reply = oath.CalculateReply.decode(response.data)
+            reply = reference_oath.CalculateReply.decode(response.data)
             assert (reply.digits, reply.value) == (credential.put.digits, credential.value(factor))
             assert (reply.device_time_us is not None) == credential.own_clock
 

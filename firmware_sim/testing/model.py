@@ -7,13 +7,14 @@ import hmac
 from dataclasses import dataclass, field
 
 from firmware_sim.core.token import Token
-from provision.wire import globalplatform, oath, scp03
-from provision.wire.oath import Flag, OathKind
+from provision.wire import globalplatform, reference_oath, scp03
+from provision.wire.oath import OathKind
+from provision.wire.reference_oath import Flag
 
 
 @dataclass
 class ModelCredential:
-    put: oath.Put
+    put: reference_oath.Put
     counter: int
 
     @property
@@ -29,7 +30,7 @@ class ModelCredential:
         return self.put.timing is not None and Flag.PIN in self.put.timing.flags
 
     def check_value(self, nonce: bytes) -> bytes:
-        return hmac.digest(self.put.secret, b"check" + nonce, "sha256")[: oath.CHECK_VALUE_SIZE]
+        return hmac.digest(self.put.secret, b"check" + nonce, "sha256")[: reference_oath.CHECK_VALUE_SIZE]
 
     def value(self, moving_factor: int) -> int:
         """RFC 4226's Snum."""
@@ -44,7 +45,7 @@ class Model:
 
     credentials: dict[str, ModelCredential] = field(default_factory=dict)
     pin: str | None = None
-    attempts: int = oath.PIN_ATTEMPTS
+    attempts: int = reference_oath.PIN_ATTEMPTS
     label: str = ""
     keys: scp03.KeySet = scp03.FACTORY_KEYS
     kvn: int = globalplatform.FACTORY_KVN

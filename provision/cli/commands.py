@@ -11,6 +11,7 @@ TOP = {
     "token": ("provision.cli.main:token", "set up, use and retire a token"),
     "ledger": ("provision.cli.main:ledger", "see which token was programmed for whom, and go on"),
     "server": ("provision.cli.main:server", "make, ask and mend an authentication server"),
+    "doctor": ("provision.cli.doctor:doctor", "say what keeps tokens from being used, and what mends it"),
     "udev": ("provision.cli.main:udev", "give people access to tokens, on Linux"),
     "demo": ("provision.cli.demo:demo", "show the whole life of a token, on the simulator"),
 }

@@ -51,12 +51,13 @@ class Programme:
 
 
 @click.command("demo")
-def demo() -> int:
+@click.option("--link", metavar="LINK", help="The wire that the token hangs on, as in `firmware-sim run --link`.")
+def demo(link: str | None) -> int:
     """Show the whole life of a token, on the simulator and the embedded server."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     programme = Programme(color=sys.stdout.isatty() and not plain)
     promised = sum(len(steps) for _, steps in ACTS)
-    with tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder, Stage(Path(folder), START_S) as stage:
+    with tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder, Stage(Path(folder), START_S, link) as stage:
         programme.open("A simulated token and every command in a process of its own, on a clock that jumps.")
         try:
             for number, (title, steps) in enumerate(ACTS, start=1):

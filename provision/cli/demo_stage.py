@@ -35,10 +35,12 @@ class Stage:
     """A temporary folder with everything that an organisation needs to hand out one token.
 
     `start`: Unix seconds at which the story begins; the clock is a file, so a story of years takes seconds.
+    `link`: the wire that the token hangs on, as `firmware-sim run --link` names it; None for its own choice.
     """
 
-    def __init__(self, folder: Path, start: int) -> None:
+    def __init__(self, folder: Path, start: int, link: str | None = None) -> None:
         self.folder = folder
+        self._wire = () if link is None else ("--link", link)
         self.clock = folder / "clock"
         self.clock.write_text(f"{start}\n", encoding="ascii")
         self.server = f"embedded:{folder / 'server.db'}"
@@ -79,7 +81,17 @@ class Stage:
         """Start `firmware-sim run` and wait for the line that says where it serves."""
         self._token = subprocess.Popen(
             [
-                *(sys.executable, "-m", "firmware_sim", "run", "--family", "reference", *options, "--json"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "firmware_sim",
+                    "run",
+                    "--family",
+                    "reference",
+                    *self._wire,
+                    *options,
+                    "--json",
+                ),
                 *("--state", str(self.folder / "token.json"), "--clock", f"file:{self.clock}"),
             ],
             stdout=subprocess.PIPE,

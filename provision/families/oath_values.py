@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from provision.errors import InputError, NotSupported
 from provision.model import Algorithm, CredentialInfo, NewCredential, OathType, OtpParameters
-from provision.wire import WireError, oath
+from provision.wire import WireError, oath, reference_oath
 
 _KIND = {OathType.HOTP: oath.OathKind.HOTP, OathType.TOTP: oath.OathKind.TOTP}
 _TYPE = {kind: oath_type for oath_type, kind in _KIND.items()}
@@ -54,7 +54,7 @@ def stored_forms(secret: bytes) -> set[bytes]:
     return forms
 
 
-def put_message(credential: NewCredential) -> oath.Put:
+def put_message(credential: NewCredential) -> reference_oath.Put:
     """PUT for a credential to be written. Raises InputError, NotSupported."""
     parameters = credential.parameters
     secret = fitted(credential.secret.reveal(), parameters.algorithm)
@@ -70,17 +70,19 @@ def put_message(credential: NewCredential) -> oath.Put:
             )
         if not 0 <= parameters.counter < 1 << 32:
             raise InputError(f"a counter of {parameters.counter} does not fit 32 bits")
-        return oath.Put(credential.name, kind, digest, parameters.digits, secret, credential.touch, parameters.counter)
+        return reference_oath.Put(
+            credential.name, kind, digest, parameters.digits, secret, credential.touch, parameters.counter
+        )
     flags = (
-        (oath.Flag.OWN_CLOCK if credential.own_clock else oath.Flag(0))
-        | (oath.Flag.PIN if credential.pin else oath.Flag(0))
-        | (oath.Flag.TOUCH if credential.touch else oath.Flag(0))
+        (reference_oath.Flag.OWN_CLOCK if credential.own_clock else reference_oath.Flag(0))
+        | (reference_oath.Flag.PIN if credential.pin else reference_oath.Flag(0))
+        | (reference_oath.Flag.TOUCH if credential.touch else reference_oath.Flag(0))
     )
-    timing = oath.Timing(parameters.time_step_s, parameters.t0_s, flags)
-    return oath.Put(credential.name, kind, digest, parameters.digits, secret, timing=timing)
+    timing = reference_oath.Timing(parameters.time_step_s, parameters.t0_s, flags)
+    return reference_oath.Put(credential.name, kind, digest, parameters.digits, secret, timing=timing)
 
 
-def credential_info(record: oath.CredentialRecord) -> CredentialInfo:
+def credential_info(record: reference_oath.CredentialRecord) -> CredentialInfo:
     """What GET CREDENTIAL says, in the model's words."""
     timing = record.timing
     parameters = OtpParameters(
@@ -89,7 +91,7 @@ def credential_info(record: oath.CredentialRecord) -> CredentialInfo:
     return CredentialInfo(
         record.name,
         parameters,
-        own_clock=oath.Flag.OWN_CLOCK in timing.flags,
-        pin=oath.Flag.PIN in timing.flags,
-        touch=oath.Flag.TOUCH in timing.flags,
+        own_clock=reference_oath.Flag.OWN_CLOCK in timing.flags,
+        pin=reference_oath.Flag.PIN in timing.flags,
+        touch=reference_oath.Flag.TOUCH in timing.flags,
     )

@@ -44,7 +44,7 @@ from provision.model import (
     Secret,
     TokenInfo,
 )
-from provision.wire import WireError, oath, reference
+from provision.wire import WireError, oath, reference, reference_oath
 from provision.wire.apdu import (
     CLA_PLAIN,
     INS_SELECT,
@@ -58,6 +58,7 @@ from provision.wire.apdu import (
 )
 from provision.wire.framing import MAX_PAYLOAD
 from provision.wire.globalplatform import CHALLENGE_SIZE, FACTORY_KVN
+from provision.wire.reference_oath import ChangePin, Pin
 
 if TYPE_CHECKING:  # the secure channel loads `cryptography`, which only an administrator's command needs
     from provision.families.secure_channel import SecureChannel
@@ -126,7 +127,7 @@ class ReferenceSession:
         data = encoded(oath.Calculate(name, step).encode)
         command = Command(CLA_PLAIN, oath.Ins.CALCULATE, 0, 1, data, MAX_SHORT)
         reply = _decoded(
-            oath.CalculateReply.decode,
+            reference_oath.CalculateReply.decode,
             self._plain(oath.OATH_AID, command, f"give a code of {name!r}", _CALCULATE),
             self._who,
         )
@@ -136,20 +137,20 @@ class ReferenceSession:
     # The PIN
 
     def set_pin(self, pin: Secret) -> None:
-        self._pin_command(oath.Ins.SET_PIN, oath.Pin(pin.reveal()), "set its PIN", _SET_PIN)
+        self._pin_command(oath.Ins.SET_PIN, Pin(pin.reveal()), "set its PIN", _SET_PIN)
 
     def verify_pin(self, pin: Secret) -> None:
-        self._pin_command(oath.Ins.VERIFY_PIN, oath.Pin(pin.reveal()), "accept the PIN", _PIN)
+        self._pin_command(oath.Ins.VERIFY_PIN, Pin(pin.reveal()), "accept the PIN", _PIN)
 
     def change_pin(self, pin: Secret, new_pin: Secret) -> None:
-        both = oath.ChangePin(pin.reveal(), new_pin.reveal())
+        both = ChangePin(pin.reveal(), new_pin.reveal())
         self._pin_command(oath.Ins.CHANGE_PIN, both, "change its PIN", _PIN)
 
     def unblock(self, new_pin: Secret | None) -> None:
         if new_pin is None:
             p2, data = reference.KEEP_PIN_P2, b""
         else:
-            encoded(oath.Pin(new_pin.reveal()).encode)
+            encoded(Pin(new_pin.reveal()).encode)
             p2, data = reference.NEW_PIN_P2, new_pin.reveal()
         command = Command(CLA_PLAIN, reference.Ins.RESET_RETRY_COUNTER, 0, p2, data)
         self._secured(reference.MANAGEMENT_AID, command, "unblock its PIN", _PIN)
@@ -210,8 +211,8 @@ class ReferenceSession:
         self._secured(oath.OATH_AID, command, "erase its credentials")
 
     def check_value(self, name: str, secret: Secret) -> bool | None:
-        nonce = self._randbytes(oath.CHECK_NONCE_SIZE)
-        data = encoded(oath.CheckValue(name, nonce).encode)
+        nonce = self._randbytes(reference_oath.CHECK_NONCE_SIZE)
+        data = encoded(reference_oath.CheckValue(name, nonce).encode)
         command = Command(CLA_PLAIN, oath.Ins.CHECK_VALUE, 0, 0, data)
         reply = self._secured(oath.OATH_AID, command, f"check the credential {name!r}")
         if not reply:
@@ -267,12 +268,14 @@ class ReferenceSession:
 
     # Between the methods and the wire
 
-    def _record(self, name: str) -> oath.CredentialRecord:
+    def _record(self, name: str) -> reference_oath.CredentialRecord:
         command = Command(CLA_PLAIN, oath.Ins.GET_CREDENTIAL, 0, 0, encoded(oath.Name(name).encode), MAX_SHORT)
         data = self._plain(oath.OATH_AID, command, f"describe the credential {name!r}")
-        return _decoded(oath.CredentialRecord.decode, data, self._who)
+        return _decoded(reference_oath.CredentialRecord.decode, data, self._who)
 
-    def _pin_command(self, ins: oath.Ins, pins: oath.Pin | oath.ChangePin, what: str, reasons: Reasons) -> None:
+    def _pin_command(
+        self, ins: oath.Ins, pins: reference_oath.Pin | reference_oath.ChangePin, what: str, reasons: Reasons
+    ) -> None:
         self._plain(oath.OATH_AID, Command(CLA_PLAIN, ins, 0, 0, encoded(pins.encode)), what, reasons)
 
     def _derived(self, admin_key: Secret) -> KeySet:
@@ -341,7 +344,7 @@ class ReferenceSession:
 
 def _check_reply(key: bytes, nonce: bytes) -> bytes:
     mac = hmac.digest(key.ljust(oath.MIN_SECRET, b"\0"), b"check" + nonce, "sha256")
-    return bytes((oath.Tag.CHECK, oath.CHECK_VALUE_SIZE)) + mac[: oath.CHECK_VALUE_SIZE]
+    return bytes((oath.Tag.CHECK, reference_oath.CHECK_VALUE_SIZE)) + mac[: reference_oath.CHECK_VALUE_SIZE]
 
 
 _NO_PIN = ("no PIN is set", "set one with `token set-pin`")

@@ -67,7 +67,10 @@ class Pipe(Protocol):
     """
 
     def write(self, transfer: bytes, timeout_s: float) -> None:
-        """Send one transfer, with the empty packet that ends it where it needs one."""
+        """Send one transfer, with the empty packet that ends it where it needs one.
+
+        When it raises, the reader may have got it all the same: what is lost may be the acknowledgement.
+        """
 
     def read(self, size: int, timeout_s: float) -> bytes:
         """The next transfer, or its first `size` bytes (a multiple of the packet's size). May be empty."""
@@ -120,9 +123,8 @@ class CcidLink:
         for block in before:
             if self._data_block(self._send(block)).chain != Chain.CONTINUE:
                 raise self._nonsense("does not wait for the rest of a command")
-        seq = self._send(last)
         try:
-            response = self._response(seq)
+            response = self._response(self._send(last))
         except (OutcomeUnknown, Busy):
             raise
         except LinkError as error:
@@ -220,6 +222,8 @@ class CcidLink:
             raise Busy(f"the token at {self._address} is still at an earlier command", hint="try again in a moment")
         if error < 0x80:  # the place of a byte that it does not like, or a command that it does not have
             raise LocalProtocolError(f"the reader at {self._address} refused a message: error {error:02X}")
+        if answer.icc_status == IccStatus.INACTIVE:
+            raise LinkError(f"the token at {self._address} was restarted or has no power")
         raise LinkError(f"the token at {self._address} did not answer its reader: {_described(error)}")
 
     def _next(self) -> int:
@@ -228,8 +232,8 @@ class CcidLink:
 
     def _send(self, message: Command) -> int:
         """Send a message; its number, which its answer will have."""
-        self._pipe.write(message.encode(), self._options.timeout_s)
         self._unanswered = True
+        self._pipe.write(message.encode(), self._options.timeout_s)
         return message.seq
 
     def _answer(self, seq: int) -> Response:

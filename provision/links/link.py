@@ -59,6 +59,9 @@ LINKS = {
     "rfc2217": "provision.links.rfc2217:open_address",
     "serial": "provision.links.serial:open_address",
     "tcp": "provision.links.tcp:open_address",
+    "usb": "provision.links.usb:open_address",
+    "usbip": "provision.links.usbip:open_address",
+    "pcsc": "provision.links.pcsc:open_address",
 }
 
 

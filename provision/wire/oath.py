@@ -1,16 +1,18 @@
-"""OATH applets in bytes: YKOATH's instructions, the PIN of Nitrokey's Secrets App, and the reference token's additions.
+"""YKOATH in bytes: the OATH applet of YubiKeys, and of every token that took it over.
 
-Sources: developers.yubico.com/OATH/YKOATH_Protocol.html; Nitrokey trussed-secrets-app docs/ctaphid.md (B2, B3, B4);
-docs/PROTOCOL.md section 6 for what is ours. Each message is a frozen dataclass with `encode` and `decode` beside it,
-registered in MESSAGES, so that a test can demand a strategy for every one. Integers are big-endian.
+Source: developers.yubico.com/OATH/YKOATH_Protocol.html, and what Yubico's yubikit (oath.py of yubikey-manager 5.9.2)
+sends and takes. Each message is a frozen dataclass with `encode` and `decode` beside it, registered in MESSAGES, so
+that a test can demand a strategy for every one. Integers are big-endian. What the reference token adds is in
+wire/reference_oath.py.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Self, TypedDict
 
 from provision.wire import WireError, tlv
 from provision.wire.messages import decode_text, encode_text, integer, message
@@ -19,54 +21,61 @@ OATH_AID = bytes.fromhex("A0000005272101")  # YKOATH
 
 MAX_NAME = 64  # bytes of UTF-8: the name of a credential
 MIN_SECRET, MAX_SECRET = 14, 64  # bytes; YKOATH pads shorter ones with zeros, which HMAC ignores
-MIN_PIN, MAX_PIN = 6, 16  # ASCII digits
-MAX_CREDENTIALS = 64
-PIN_ATTEMPTS = 8
-CHECK_NONCE_SIZE = 8
-CHECK_VALUE_SIZE = 8
 DEVICE_ID_SIZE = 8
+ACCESS_KEY_SIZE = 16  # what a password becomes
+CHALLENGE_SIZE = 8  # of SELECT, SET CODE and VALIDATE
+RESPONSE_SIZE = 20  # HMAC-SHA-1
 TOUCH_TIMEOUT_S = 15
 RESET_P1_P2 = (0xDE, 0xAD)
 
 
 @enum.unique
 class Ins(enum.IntEnum):
+    """Of the applet, whoever added them: one byte has one meaning under this AID."""
+
     PUT = 0x01
     DELETE = 0x02
-    SET_CODE = 0x03  # YKOATH's password: answered 6985, the PIN takes its place
+    SET_CODE = 0x03  # the password, as an access key
     RESET = 0x04
     RENAME = 0x05
     LIST = 0xA1
     CALCULATE = 0xA2
-    VALIDATE = 0xA3  # as SET_CODE
+    VALIDATE = 0xA3
     CALCULATE_ALL = 0xA4
     SEND_REMAINING = 0xA5
+    # Nitrokey's Secrets App: a PIN where YKOATH has a password.
     VERIFY_PIN = 0xB2
     CHANGE_PIN = 0xB3
     SET_PIN = 0xB4
     GET_CREDENTIAL = 0xB5
+    # The reference token's own.
     CHECK_VALUE = 0xD1
 
 
 @enum.unique
 class Tag(enum.IntEnum):
-    NAME = 0x71  # in a SELECT reply: the device id
+    """As Ins."""
+
+    NAME = 0x71  # in a SELECT reply: the device id, which is a password's salt
     NAME_LIST = 0x72
     KEY = 0x73
     CHALLENGE = 0x74
-    FULL_CODE = 0x75
+    FULL_CODE = 0x75  # in SET CODE and VALIDATE: a response to a challenge
     CODE = 0x76
     NO_CODE = 0x77  # HOTP, own clock, or a PIN that was not presented
     PROPERTY = 0x78
     VERSION = 0x79
     COUNTER = 0x7A
+    ALGORITHM = 0x7B
     TOUCH_NEEDED = 0x7C
+    # Nitrokey's Secrets App.
     PIN = 0x80
     NEW_PIN = 0x81
     ATTEMPTS = 0x82
-    TIMING = 0x8A  # ours: step, t0, flags
-    DEVICE_TIME = 0x8B  # ours
-    CHECK = 0x8C  # ours: nonce in, check value out
+    # The reference token's own.
+    TIMING = 0x8A  # step, t0, flags
+    DEVICE_TIME = 0x8B
+    CHECK = 0x8C  # nonce in, check value out
 
 
 @enum.unique
@@ -86,14 +95,6 @@ class HashKind(enum.IntEnum):
     SHA512 = 0x03
 
 
-class Flag(enum.IntFlag):
-    """Of the TIMING value."""
-
-    OWN_CLOCK = 0x01
-    PIN = 0x02
-    TOUCH = 0x04
-
-
 def encode_name(name: str) -> bytes:
     """A credential's name, 1 to 64 bytes of UTF-8, no control characters. Raises WireError."""
     return encode_text(name, MAX_NAME, "a credential's name", least=1)
@@ -103,88 +104,103 @@ def decode_name(raw: bytes) -> str:
     return decode_text(raw, MAX_NAME, "a credential's name", least=1)
 
 
-def encode_pin(pin: str) -> bytes:
-    """6 to 16 ASCII digits. Raises WireError, which never repeats the PIN."""
-    try:
-        raw = pin.encode("ascii")
-    except UnicodeEncodeError:
-        raise WireError(_PIN_RULE) from None
-    check_pin(raw)
-    return raw
-
-
-def check_pin(raw: bytes) -> None:
-    """Raises WireError unless `raw` has the form of a PIN."""
-    if not (MIN_PIN <= len(raw) <= MAX_PIN and raw.isdigit()):
-        raise WireError(_PIN_RULE)
-
-
-_PIN_RULE = f"a PIN has {MIN_PIN} to {MAX_PIN} digits"
-
-
-@message
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Value of TIMING: time_step_s u16 (1..3600) | t0_s u64 | flags u8."""
-
-    time_step_s: int
-    t0_s: int
-    flags: Flag
-
-    def encode(self) -> bytes:
-        self._check()
-        return struct.pack(">HQB", self.time_step_s, self.t0_s, self.flags)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        if len(data) != 11:
-            raise WireError(f"TIMING has 11 bytes, not {len(data)}")
-        step, t0, flags = struct.unpack(">HQB", data)
-        if flags & ~0x07:
-            raise WireError(f"unknown TIMING flags {flags:02X}")
-        timing = cls(step, t0, Flag(flags))
-        timing._check()
-        return timing
-
-    def _check(self) -> None:
-        if not 1 <= self.time_step_s <= 3600:
-            raise WireError(f"a time step of {self.time_step_s} s, not in 1..3600")
-        if not 0 <= self.t0_s < 1 << 40:
-            raise WireError(f"a T0 of {self.t0_s} s, not in 0..2^40")
-
-
 @message
 @dataclass(frozen=True, slots=True)
 class SelectReply:
-    """79 version 3 | 71 device id 8 | [82 attempts remaining u8, once a PIN is set]."""
+    """79 version 3 | 71 device id 8 | [74 challenge 8 | 7B hash u8, while an access key is set].
 
-    version: bytes
+    The challenge is good for one VALIDATE, or until the next SELECT.
+    """
+
+    version: tuple[int, int, int]
     device_id: bytes
-    attempts_remaining: int | None = None
+    challenge: bytes | None = None
 
     def encode(self) -> bytes:
-        out = tlv.encode(Tag.VERSION, self.version) + tlv.encode(Tag.NAME, self.device_id)
-        if self.attempts_remaining is not None:
-            out += tlv.encode(Tag.ATTEMPTS, bytes((self.attempts_remaining,)))
+        out = tlv.encode(Tag.VERSION, bytes(self.version)) + tlv.encode(Tag.NAME, self.device_id)
+        if self.challenge is not None:
+            out += tlv.encode(Tag.CHALLENGE, self.challenge)
+            out += tlv.encode(Tag.ALGORITHM, bytes((HashKind.SHA1,)))
         return out
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         found = tlv.decode_map(data, required=(Tag.VERSION, Tag.NAME))
-        if len(found[Tag.VERSION]) != 3 or len(found[Tag.NAME]) != DEVICE_ID_SIZE:
+        version, challenge = found[Tag.VERSION], found.get(Tag.CHALLENGE)
+        if len(version) != 3 or len(found[Tag.NAME]) != DEVICE_ID_SIZE:
             raise WireError("a SELECT reply has a version of 3 bytes and a device id of 8")
-        attempts = found.get(Tag.ATTEMPTS)
-        return cls(
-            found[Tag.VERSION],
-            found[Tag.NAME],
-            None if attempts is None else integer(attempts, 1, "the attempts remaining"),
+        if challenge is not None and len(challenge) != CHALLENGE_SIZE:
+            raise WireError(f"a challenge has {CHALLENGE_SIZE} bytes")
+        return cls((version[0], version[1], version[2]), found[Tag.NAME], challenge)
+
+
+@message
+@dataclass(frozen=True, slots=True, repr=False)
+class SetCode:
+    """73 {kind and hash u8, access key 16} | 74 challenge 8 | 75 its response 20; without a key: 73 and nothing in it.
+
+    The response proves that both sides compute the same: HMAC-SHA-1(access key, challenge).
+    """
+
+    access_key: bytes | None
+    challenge: bytes = b""
+    response: bytes = b""
+
+    def __repr__(self) -> str:
+        return "SetCode(hidden)"
+
+    def encode(self) -> bytes:
+        if self.access_key is None:
+            return tlv.encode(Tag.KEY, b"")
+        return (
+            tlv.encode(Tag.KEY, bytes((_ACCESS_KIND,)) + self.access_key)
+            + tlv.encode(Tag.CHALLENGE, self.challenge)
+            + tlv.encode(Tag.FULL_CODE, self.response)
         )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        found = tlv.decode_map(data, required=(Tag.KEY,))
+        key = found[Tag.KEY]
+        if not key:
+            return cls(None)
+        challenge, response = found.get(Tag.CHALLENGE, b""), found.get(Tag.FULL_CODE, b"")
+        if key[0] & 0x0F != HashKind.SHA1 or len(key) != 1 + ACCESS_KEY_SIZE:
+            raise WireError(f"an access key has {ACCESS_KEY_SIZE} bytes, for HMAC-SHA-1")
+        if len(challenge) < CHALLENGE_SIZE or len(response) != RESPONSE_SIZE:
+            raise WireError("SET CODE takes a challenge and its response")
+        return cls(key[1:], challenge, response)
+
+
+_ACCESS_KIND = 0x21  # the byte of TOTP and SHA-1, as Yubico's yubikit sends it; only the hash means something
+
+
+@message
+@dataclass(frozen=True, slots=True, repr=False)
+class Validate:
+    """75 response to SELECT's challenge 20 | 74 challenge of the host's 8. The reply is 75 {response to that}."""
+
+    response: bytes
+    challenge: bytes
+
+    def __repr__(self) -> str:
+        return "Validate(hidden)"
+
+    def encode(self) -> bytes:
+        return tlv.encode(Tag.FULL_CODE, self.response) + tlv.encode(Tag.CHALLENGE, self.challenge)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        found = tlv.decode_map(data, required=(Tag.FULL_CODE, Tag.CHALLENGE))
+        if len(found[Tag.FULL_CODE]) != RESPONSE_SIZE or len(found[Tag.CHALLENGE]) < CHALLENGE_SIZE:
+            raise WireError("VALIDATE takes a response and a challenge")
+        return cls(found[Tag.FULL_CODE], found[Tag.CHALLENGE])
 
 
 @message
 @dataclass(frozen=True, slots=True, repr=False)
 class Put:
-    """71 name | 73 {kind and hash u8, digits u8, secret} | [78 property, no length] | [7A counter u32] | [8A timing].
+    """71 name | 73 {kind and hash u8, digits u8, secret} | [78 property, no length] | [7A counter u32].
 
     `touch`: YKOATH's property 02. `counter`: HOTP's first moving factor.
     """
@@ -196,7 +212,6 @@ class Put:
     secret: bytes
     touch: bool = False
     counter: int | None = None
-    timing: Timing | None = None
 
     def __repr__(self) -> str:
         return f"Put({self.name!r}, {self.kind.name}, {self.hash.name}, {self.digits} digits, secret hidden)"
@@ -209,46 +224,72 @@ class Put:
             out += bytes((Tag.PROPERTY, 0x02))
         if self.counter is not None:
             out += tlv.encode(Tag.COUNTER, self.counter.to_bytes(4, "big"))
-        if self.timing is not None:
-            out += tlv.encode(Tag.TIMING, self.timing.encode())
-        type(self).decode(out)
+        Put.decode(out)
         return out
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        found: dict[int, bytes] = {}
-        touch = False
-        position = 0
-        while position < len(data):
-            if data[position] == Tag.PROPERTY:
-                # YKOATH gives this one tag no length.
-                if position + 2 > len(data) or data[position + 1] & ~0x02:
-                    raise WireError("an unknown credential property")
-                touch = bool(data[position + 1] & 0x02)
-                position += 2
-                continue
-            tag, value, position = tlv.decode_one(data, position)
-            if tag in found or tag not in (Tag.NAME, Tag.KEY, Tag.COUNTER, Tag.TIMING):
-                raise WireError(f"tag {tag:02X} twice or out of place in PUT")
-            found[tag] = value
-        if Tag.NAME not in found or Tag.KEY not in found:
-            raise WireError("PUT needs a name and a key")
-        key = found[Tag.KEY]
-        if not MIN_SECRET + 2 <= len(key) <= MAX_SECRET + 2:
-            raise WireError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes")
-        kind, digest = _kind_and_hash(key[0])
-        if not 6 <= key[1] <= 8:
-            raise WireError(f"{key[1]} digits, not 6 to 8")
-        timing = Timing.decode(found[Tag.TIMING]) if Tag.TIMING in found else None
-        counter = integer(found[Tag.COUNTER], 4, "the counter") if Tag.COUNTER in found else None
-        if kind is OathKind.HOTP and timing is not None:
-            raise WireError("a HOTP credential has no timing")
-        if kind is OathKind.TOTP and counter is not None:
-            raise WireError("a TOTP credential has no counter")
-        return cls(decode_name(found[Tag.NAME]), kind, digest, key[1], key[2:], touch, counter, timing)
+        return cls(**put_fields(*split_put(data)))
 
 
-def _kind_and_hash(octet: int) -> tuple[OathKind, HashKind]:
+class PutFields(TypedDict):
+    """The fields of Put, checked."""
+
+    name: str
+    kind: OathKind
+    hash: HashKind
+    digits: int
+    secret: bytes
+    touch: bool
+    counter: int | None
+
+
+def split_put(data: bytes, more_tags: Container[int] = ()) -> tuple[dict[int, bytes], bool]:
+    """The values of PUT's tags, and whether a touch is demanded. `more_tags`: others that may be there."""
+    found: dict[int, bytes] = {}
+    touch = False
+    position = 0
+    while position < len(data):
+        if data[position] == Tag.PROPERTY:
+            # YKOATH gives this one tag no length.
+            if position + 2 > len(data) or data[position + 1] & ~0x02:
+                raise WireError("an unknown credential property")
+            touch = bool(data[position + 1] & 0x02)
+            position += 2
+            continue
+        tag, value, position = tlv.decode_one(data, position)
+        if tag in found or not (tag in (Tag.NAME, Tag.KEY, Tag.COUNTER) or tag in more_tags):
+            raise WireError(f"tag {tag:02X} twice or out of place in PUT")
+        found[tag] = value
+    return found, touch
+
+
+def put_fields(found: Mapping[int, bytes], touch: bool) -> PutFields:
+    """What `split_put` found, checked. Raises WireError."""
+    if Tag.NAME not in found or Tag.KEY not in found:
+        raise WireError("PUT needs a name and a key")
+    key = found[Tag.KEY]
+    if not MIN_SECRET + 2 <= len(key) <= MAX_SECRET + 2:
+        raise WireError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes")
+    kind, digest = kind_and_hash(key[0])
+    if not 6 <= key[1] <= 8:
+        raise WireError(f"{key[1]} digits, not 6 to 8")
+    counter = integer(found[Tag.COUNTER], 4, "the counter") if Tag.COUNTER in found else None
+    if kind is OathKind.TOTP and counter is not None:
+        raise WireError("a TOTP credential has no counter")
+    return PutFields(
+        name=decode_name(found[Tag.NAME]),
+        kind=kind,
+        hash=digest,
+        digits=key[1],
+        secret=key[2:],
+        touch=touch,
+        counter=counter,
+    )
+
+
+def kind_and_hash(octet: int) -> tuple[OathKind, HashKind]:
+    """Of YKOATH's type byte. Raises WireError."""
     try:
         return OathKind(octet & 0xF0), HashKind(octet & 0x0F)
     except ValueError:
@@ -258,7 +299,7 @@ def _kind_and_hash(octet: int) -> tuple[OathKind, HashKind]:
 @message
 @dataclass(frozen=True, slots=True)
 class Name:
-    """71 name: the data of DELETE and GET CREDENTIAL."""
+    """71 name: the data of DELETE."""
 
     name: str
 
@@ -311,43 +352,8 @@ class Listing:
         for tag, value in tlv.decode(data):
             if tag != Tag.NAME_LIST or not value:
                 raise WireError(f"tag {tag:02X} in a list of credentials")
-            entries.append((*_kind_and_hash(value[0]), decode_name(value[1:])))
+            entries.append((*kind_and_hash(value[0]), decode_name(value[1:])))
         return cls(tuple(entries))
-
-
-@message
-@dataclass(frozen=True, slots=True)
-class CredentialRecord:
-    """GET CREDENTIAL's reply: 71 name | 73 {kind and hash u8, digits u8} | 8A timing | [7A counter u32 for HOTP].
-
-    The timing is always there: for a credential written without one it says what the token derived (the step of the
-    name's prefix, no flags but touch).
-    """
-
-    name: str
-    kind: OathKind
-    hash: HashKind
-    digits: int
-    timing: Timing
-    counter: int | None = None
-
-    def encode(self) -> bytes:
-        out = tlv.encode(Tag.NAME, encode_name(self.name))
-        out += tlv.encode(Tag.KEY, bytes((self.kind | self.hash, self.digits)))
-        out += tlv.encode(Tag.TIMING, self.timing.encode())
-        if self.counter is not None:
-            out += tlv.encode(Tag.COUNTER, self.counter.to_bytes(4, "big"))
-        return out
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        found = tlv.decode_map(data, required=(Tag.NAME, Tag.KEY, Tag.TIMING))
-        key = found[Tag.KEY]
-        if len(key) != 2:
-            raise WireError("a credential record has 2 bytes of kind and digits")
-        counter = integer(found[Tag.COUNTER], 4, "the counter") if Tag.COUNTER in found else None
-        timing = Timing.decode(found[Tag.TIMING])
-        return cls(decode_name(found[Tag.NAME]), *_kind_and_hash(key[0]), key[1], timing, counter)
 
 
 @message
@@ -375,105 +381,94 @@ class Calculate:
 @message
 @dataclass(frozen=True, slots=True, repr=False)
 class CalculateReply:
-    """76 {digits u8, truncated value u32} | [8B device time u64 in microseconds, if the token's clock was used].
-
-    The value is RFC 4226's Snum (31 bits): the code is its remainder modulo 10^digits.
-    """
+    """76 {digits u8, truncated value u32}: RFC 4226's Snum (31 bits), the code is its remainder modulo 10^digits."""
 
     digits: int
     value: int
-    device_time_us: int | None = None
 
     def __repr__(self) -> str:
         return f"CalculateReply({self.digits} digits, code hidden)"
 
     def encode(self) -> bytes:
-        out = tlv.encode(Tag.CODE, struct.pack(">BI", self.digits, self.value))
-        if self.device_time_us is not None:
-            out += tlv.encode(Tag.DEVICE_TIME, self.device_time_us.to_bytes(8, "big"))
-        return out
+        return tlv.encode(Tag.CODE, struct.pack(">BI", self.digits, self.value))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         found = tlv.decode_map(data, required=(Tag.CODE,))
-        if len(found[Tag.CODE]) != 5:
-            raise WireError("a code has 5 bytes")
-        digits, value = struct.unpack(">BI", found[Tag.CODE])
-        if value > 0x7FFFFFFF or not 6 <= digits <= 8:
-            raise WireError("a code of 6 to 8 digits has 31 bits")
-        time = integer(found[Tag.DEVICE_TIME], 8, "the device time") if Tag.DEVICE_TIME in found else None
-        return cls(digits, value, time)
+        if len(found) != 1:
+            raise WireError("only a code belongs here")
+        return cls(*code_fields(found[Tag.CODE]))
 
     @property
     def code(self) -> str:
         return f"{self.value % 10**self.digits:0{self.digits}d}"
 
 
-@message
-@dataclass(frozen=True, slots=True, repr=False)
-class Pin:
-    """80 PIN: the data of VERIFY PIN and SET PIN."""
-
-    pin: bytes
-
-    def __repr__(self) -> str:
-        return "Pin(hidden)"
-
-    def encode(self) -> bytes:
-        check_pin(self.pin)
-        return tlv.encode(Tag.PIN, self.pin)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        found = tlv.decode_map(data, required=(Tag.PIN,))
-        if len(found) != 1:
-            raise WireError("only a PIN belongs here")
-        check_pin(found[Tag.PIN])
-        return cls(found[Tag.PIN])
-
-
-@message
-@dataclass(frozen=True, slots=True, repr=False)
-class ChangePin:
-    """80 PIN | 81 new PIN."""
-
-    pin: bytes
-    new_pin: bytes
-
-    def __repr__(self) -> str:
-        return "ChangePin(hidden)"
-
-    def encode(self) -> bytes:
-        check_pin(self.pin)
-        check_pin(self.new_pin)
-        return tlv.encode(Tag.PIN, self.pin) + tlv.encode(Tag.NEW_PIN, self.new_pin)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        found = tlv.decode_map(data, required=(Tag.PIN, Tag.NEW_PIN))
-        if len(found) != 2:
-            raise WireError("CHANGE PIN takes two PINs")
-        check_pin(found[Tag.PIN])
-        check_pin(found[Tag.NEW_PIN])
-        return cls(found[Tag.PIN], found[Tag.NEW_PIN])
+def code_fields(raw: bytes) -> tuple[int, int]:
+    """(digits, value) of a code. Raises WireError."""
+    if len(raw) != 5:
+        raise WireError("a code has 5 bytes")
+    digits, value = struct.unpack(">BI", raw)
+    if value > 0x7FFFFFFF or not 6 <= digits <= 8:
+        raise WireError("a code of 6 to 8 digits has 31 bits")
+    return digits, value
 
 
 @message
 @dataclass(frozen=True, slots=True)
-class CheckValue:
-    """71 name | 8C nonce 8. The reply is 8C followed by the first 8 bytes of HMAC-SHA-256(secret, "check" | nonce)."""
+class AllChallenge:
+    """74 challenge u64: the step that CALCULATE ALL brings, one for all."""
 
-    name: str
-    nonce: bytes
+    step: int
 
     def encode(self) -> bytes:
-        if len(self.nonce) != CHECK_NONCE_SIZE:
-            raise WireError(f"a check nonce has {CHECK_NONCE_SIZE} bytes")
-        return tlv.encode(Tag.NAME, encode_name(self.name)) + tlv.encode(Tag.CHECK, self.nonce)
+        return tlv.encode(Tag.CHALLENGE, self.step.to_bytes(8, "big"))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        found = tlv.decode_map(data, required=(Tag.NAME, Tag.CHECK))
-        if len(found) != 2 or len(found[Tag.CHECK]) != CHECK_NONCE_SIZE:
-            raise WireError(f"CHECK VALUE takes a name and a nonce of {CHECK_NONCE_SIZE} bytes")
-        return cls(decode_name(found[Tag.NAME]), found[Tag.CHECK])
+        found = tlv.decode_map(data, required=(Tag.CHALLENGE,))
+        if len(found) != 1:
+            raise WireError("CALCULATE ALL takes only a challenge")
+        return cls(integer(found[Tag.CHALLENGE], 8, "the challenge"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What CALCULATE ALL says of one credential.
+
+    `tag`: CODE or FULL_CODE, with the value in `code`; NO_CODE (HOTP) or TOUCH_NEEDED, without.
+    """
+
+    name: str
+    tag: Tag
+    digits: int
+    code: bytes = field(default=b"", repr=False)
+
+    def encode_code(self) -> bytes:
+        """The part of it that CALCULATE answers with, too."""
+        return tlv.encode(self.tag, bytes((self.digits,)) + self.code)
+
+
+_CODE_SIZES = {Tag.CODE: (4,), Tag.FULL_CODE: (20, 32, 64), Tag.NO_CODE: (0,), Tag.TOUCH_NEEDED: (0,)}
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class AllAnswers:
+    """CALCULATE ALL's reply: 71 name | 76, 75, 77 or 7C {digits u8, [the code]} for each credential."""
+
+    answers: tuple[Answer, ...]
+
+    def encode(self) -> bytes:
+        return b"".join(tlv.encode(Tag.NAME, encode_name(a.name)) + a.encode_code() for a in self.answers)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        answers = []
+        pairs = tlv.decode(data)
+        for tag, name in pairs:
+            answer, value = next(pairs, (0, b""))
+            if tag != Tag.NAME or answer not in _CODE_SIZES or len(value) - 1 not in _CODE_SIZES[Tag(answer)]:
+                raise WireError("CALCULATE ALL answers with a name and a code for each credential")
+            answers.append(Answer(decode_name(name), Tag(answer), value[0], value[1:]))
+        return cls(tuple(answers))

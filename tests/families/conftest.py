@@ -7,7 +7,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,13 +116,16 @@ class InProcess:
 
 
 class Process:
-    """A token on a pty, in a process of its own, steered through its control channel; blank again by `begin`."""
+    """A token in a process of its own, steered through its control channel; blank again by `begin`.
 
-    def __init__(self, folder: Path) -> None:
+    `link`: the wire it hangs on, as `firmware-sim run --link` names it.
+    """
+
+    def __init__(self, folder: Path, link: str) -> None:
         path = folder / "clock"
         path.write_text(f"{START}\n")
         self.clock = FileClock(path)
-        command = [sys.executable, "-m", "firmware_sim", "run", "--link", "pty", "--serial", SERIAL, "--json"]
+        command = [sys.executable, "-m", "firmware_sim", "run", "--link", link, "--serial", SERIAL, "--json"]
         self._process = subprocess.Popen([*command, "--clock", f"file:{path}"], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         born = json.loads(self._process.stdout.readline())
@@ -186,18 +189,26 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    target = Process(tmp_path_factory.mktemp("process"))
-    yield target
-    target.close()
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Process]]:
+    """The process on a wire, started when it is first asked for."""
+    started: dict[str, Process] = {}
+
+    def on(link: str) -> Process:
+        if link not in started:
+            started[link] = Process(tmp_path_factory.mktemp(link), link)
+        return started[link]
+
+    yield on
+    for one in started.values():
+        one.close()
 
 
-@pytest.fixture(params=["inprocess", "pty"])
+@pytest.fixture(params=["inprocess", "pty", "usbip"])
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     if request.param == "inprocess":
         yield InProcess(ManualClock(START))
         return
-    process: Process = request.getfixturevalue("process")
+    process: Process = request.getfixturevalue("processes")(request.param)
     process.begin()
     yield process
     process.end()

@@ -1,20 +1,26 @@
 #!/bin/sh
-# What `make test-foreign` needs beside the project: Debian's oathtool, and yubikit in a virtual environment of its own
-# (.lanes/foreign), so that nothing of it can leak into ours. As root on a bare Debian 12; at once when all is there.
+# What `make test-foreign` needs beside the project: Debian's oathtool and tshark, and yubikit in a virtual environment
+# of its own (.lanes/foreign), so that nothing of it can leak into ours. As root on a bare Debian 12; at once when all
+# is there.
 set -eu
 cd "$(dirname "$0")/../.."
 
 YUBIKEY_MANAGER=yubikey-manager==5.9.2
 VENV=.lanes/foreign
 
-if ! command -v oathtool >/dev/null; then
+missing=
+for program in oathtool tshark; do  # packages of the same names
+  command -v $program >/dev/null || missing="$missing $program"
+done
+if [ -n "$missing" ]; then
   if [ "$(id -u)" -ne 0 ]; then
-    echo "oathtool is missing. Install it as root: apt-get install oathtool" >&2
+    echo "Missing:$missing. Install as root: apt-get install$missing" >&2
     exit 1
   fi
-  export DEBIAN_FRONTEND=noninteractive
+  export DEBIAN_FRONTEND=noninteractive  # tshark would ask who may capture; nobody does here
   apt-get update -q
-  apt-get install -qy --no-install-recommends oathtool
+  # shellcheck disable=SC2086  # a list
+  apt-get install -qy --no-install-recommends $missing
 fi
 
 if [ "$(cat $VENV/.installed 2>/dev/null)" != "$YUBIKEY_MANAGER" ]; then

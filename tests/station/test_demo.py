@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMISES = sum(len(steps) for _, steps in ACTS)
 
 
-def test_the_whole_life_of_a_token() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "provision", "demo"], capture_output=True, text=True, cwd=ROOT, timeout=120
-    )
+@pytest.mark.parametrize("options", [(), ("--link", "usbip")], ids=["pty", "usbip"])
+def test_the_whole_life_of_a_token(options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "provision", "demo", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == f"{PROMISES} of {PROMISES} steps as promised"
     assert "\x1b" not in done.stdout, "no colour into a pipe"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 
 from provision import otp
 from provision.cli.main import main
+from provision.wire import reference
+from provision.wire.framing import Decoder, Frame
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = 4
@@ -68,6 +71,7 @@ def fleet(tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "firmware_sim", "run", "--link", "tcp", "--count", str(EXAMPLES + 2), "--json"),
+                *("--capture", str(tmp_path / "simulator.pcapng")),
                 *("--clock", f"file:{tmp_path / 'clock'}"),
             ],
             stdout=subprocess.PIPE,
@@ -134,6 +138,8 @@ def test_a_whole_life_at_its_most_verbose(
 
     def run(*arguments: str, expect: int = 0, as_json: bool = True) -> None:
         argv = [*arguments, "--clock", f"file:{tmp_path / 'clock'}", "-vv", *(["--json"] if as_json else [])]
+        if "--token" in argv:
+            argv += ["--capture", str(folder / f"{len(told)}.pcapng")]
         code = main(argv)
         out, err = capfd.readouterr()
         told.append(out + err)
@@ -169,6 +175,27 @@ def test_a_whole_life_at_its_most_verbose(
         if path.name.startswith(("ledger.db", "server.db")) and path.is_file():
             assert found_in(path.read_bytes(), secrets) == [], path.name
     assert found_in((tmp_path / "simulator.log").read_bytes(), secrets) == []
+    captures = [tmp_path / "simulator.pcapng", *folder.glob("*.pcapng")]
+    assert len(captures) > 9
+    for path in captures:
+        assert found_in(path.read_bytes(), secrets) == [], path.name
+        assert found_in(payloads(path.read_bytes()), secrets) == [], path.name
+
+
+def payloads(capture: bytes) -> bytes:
+    """What stands in the frames of a capture of serial lines, before it was stuffed."""
+    found, position = b"", 0
+    while position < len(capture):
+        kind, size = struct.unpack_from("<II", capture, position)
+        if kind == 6:
+            (length,) = struct.unpack_from("<I", capture, position + 20)
+            line = capture[position + 28 + 12 : position + 28 + length]
+            frames = list(Decoder().feed(line))
+            assert all(isinstance(frame, Frame) for frame in frames), "nothing went wrong on this line"
+            found += b"|".join(frame.payload for frame in frames if isinstance(frame, Frame))
+        position += size
+    assert reference.MANAGEMENT_AID in found
+    return found
 
 
 def test_a_defect_tells_no_values(

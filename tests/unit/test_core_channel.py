@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from firmware_sim.seams import PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
-from provision.wire import oath, reference, scp03
+from provision.wire import oath, reference, reference_oath, scp03
 from provision.wire.apdu import Command, Sw, encode_command
 from provision.wire.oath import HashKind, Ins, OathKind
 
@@ -31,7 +31,7 @@ def host(bench: Bench) -> Host:
 
 
 def totp(name: str) -> bytes:
-    return oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, b"12345678901234567890").encode()
+    return reference_oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, b"12345678901234567890").encode()
 
 
 def fill(host: Host, count: int) -> None:
@@ -58,10 +58,15 @@ def test_an_aid_may_be_cut_to_five_bytes(host: Host, aid: bytes) -> None:
 @pytest.mark.parametrize("aid", [b"", OATH[:4], OATH + b"\0", b"\xa0\0\0\0\x03", OATH[1:]])
 def test_an_unknown_aid_leaves_the_selection_but_not_the_rights(host: Host, aid: bytes) -> None:
     host.open()
-    host.send(Ins.SET_PIN, data=oath.Pin(b"123456").encode())
-    host.send(Ins.VERIFY_PIN, data=oath.Pin(b"123456").encode())
-    guarded = oath.Put(
-        "a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, bytes(20), timing=oath.Timing(30, 0, oath.Flag.PIN)
+    host.send(Ins.SET_PIN, data=reference_oath.Pin(b"123456").encode())
+    host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(b"123456").encode())
+    guarded = reference_oath.Put(
+        "a",
+        oath.OathKind.TOTP,
+        oath.HashKind.SHA1,
+        6,
+        bytes(20),
+        timing=reference_oath.Timing(30, 0, reference_oath.Flag.PIN),
     )
     assert host.secure(Ins.PUT, data=guarded.encode()).sw == Sw.OK
     code = Command(0, Ins.CALCULATE, 0, 1, oath.Calculate("a", 1).encode(), 256)
@@ -363,8 +368,8 @@ def test_refusals_come_bare_and_the_session_goes_on(host: Host) -> None:
 
 def test_warnings_carry_a_mac(host: Host) -> None:
     host.open()
-    host.secure(Ins.SET_PIN, data=oath.Pin(b"123456").encode())
-    raw = host.exchange(host.wrap(Ins.VERIFY_PIN, data=oath.Pin(b"000000").encode()))
+    host.secure(Ins.SET_PIN, data=reference_oath.Pin(b"123456").encode())
+    raw = host.exchange(host.wrap(Ins.VERIFY_PIN, data=reference_oath.Pin(b"000000").encode()))
     assert len(raw.data) == scp03.MAC_SIZE
     assert host.unwrap(raw) == (b"", 0x63C7)
 

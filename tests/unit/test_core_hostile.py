@@ -11,18 +11,19 @@ from firmware_sim.flash import MemoryFlash, Moment, PowerCut
 from firmware_sim.links.inprocess import serial_line
 from firmware_sim.seams import FlashError, PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
-from provision.wire import oath, reference, scp03
+from provision.wire import oath, reference, reference_oath, scp03
 from provision.wire.apdu import Command, Response, Sw, decode_response, encode_command
 from provision.wire.framing import Decoder, Frame, HelloReply, Kind, encode_frame
-from provision.wire.oath import Flag, HashKind, Ins, OathKind, Timing
+from provision.wire.oath import HashKind, Ins, OathKind
+from provision.wire.reference_oath import Flag, Timing
 
 SEED = 20_240_229
 AIDS = (oath.OATH_AID, reference.MANAGEMENT_AID)
-PIN = oath.Pin(b"123456").encode()
+PIN = reference_oath.Pin(b"123456").encode()
 CREDENTIALS = (
-    oath.Put("hotp", OathKind.HOTP, HashKind.SHA1, 6, bytes(20), counter=1),
-    oath.Put("own", OathKind.TOTP, HashKind.SHA256, 8, bytes(32), timing=Timing(30, 0, Flag.OWN_CLOCK)),
-    oath.Put("touch", OathKind.TOTP, HashKind.SHA512, 7, bytes(64), touch=True),
+    reference_oath.Put("hotp", OathKind.HOTP, HashKind.SHA1, 6, bytes(20), counter=1),
+    reference_oath.Put("own", OathKind.TOTP, HashKind.SHA256, 8, bytes(32), timing=Timing(30, 0, Flag.OWN_CLOCK)),
+    reference_oath.Put("touch", OathKind.TOTP, HashKind.SHA512, 7, bytes(64), touch=True),
 )
 GOOD = [
     Command(0, Ins.LIST, 0, 0, b"", 256),
@@ -30,12 +31,12 @@ GOOD = [
     Command(0, Ins.CALCULATE, 0, 0, oath.Calculate("touch", 1).encode(), 256),
     Command(0, Ins.CALCULATE_ALL, 0, 1, b"\x74\x08" + bytes(8), 256),
     Command(0, Ins.GET_CREDENTIAL, 0, 0, oath.Name("hotp").encode(), 256),
-    Command(0, Ins.CHECK_VALUE, 0, 0, oath.CheckValue("own", bytes(8)).encode(), 256),
+    Command(0, Ins.CHECK_VALUE, 0, 0, reference_oath.CheckValue("own", bytes(8)).encode(), 256),
     Command(0, Ins.PUT, 0, 0, CREDENTIALS[1].encode()),
     Command(0, Ins.RENAME, 0, 0, oath.Rename("own", "own2").encode()),
     Command(0, Ins.DELETE, 0, 0, oath.Name("own").encode()),
     Command(0, Ins.VERIFY_PIN, 0, 0, PIN),
-    Command(0, Ins.CHANGE_PIN, 0, 0, oath.ChangePin(b"123456", b"654321").encode()),
+    Command(0, Ins.CHANGE_PIN, 0, 0, reference_oath.ChangePin(b"123456", b"654321").encode()),
     Command(0, Ins.SEND_REMAINING, 0, 0, b"", 256),
     Command(0, reference.Ins.GET_INFO, 0, 0, b"", 256),
     Command(0, reference.Ins.SET_TIME, 0, 0, bytes(8)),
@@ -178,7 +179,7 @@ def test_a_flash_with_no_room_left_is_6a84() -> None:
     answer, written = Response(b"", Sw.OK), 0
     while answer.sw == Sw.OK:
         before = bench.token.inspect()["credentials"]
-        new = oath.Put(f"{written:02d}", OathKind.TOTP, HashKind.SHA1, 6, bytes(64))
+        new = reference_oath.Put(f"{written:02d}", OathKind.TOTP, HashKind.SHA1, 6, bytes(64))
         answer, written = host.secure(Ins.PUT, data=new.encode()), written + 1
     assert answer.sw == Sw.NO_SPACE
     assert bench.token.inspect()["credentials"] == before
@@ -210,7 +211,7 @@ def test_a_time_that_cannot_be_saved_is_6581() -> None:
 
 def test_only_erasing_a_secret_wears_the_flash(bench: Bench, host: Host) -> None:
     wear = bench.flash.wear
-    new = oath.Put("new", OathKind.HOTP, HashKind.SHA1, 6, bytes(20))
+    new = reference_oath.Put("new", OathKind.HOTP, HashKind.SHA1, 6, bytes(20))
     assert host.secure(Ins.PUT, data=new.encode()).sw == Sw.OK
     assert host.secure(Ins.RENAME, data=oath.Rename("new", "newer").encode()).sw == Sw.OK
     assert host.send(Ins.CALCULATE, 0, 1, oath.Calculate("newer").encode()).sw == Sw.OK
@@ -242,7 +243,7 @@ def test_the_power_fails_in_a_command(bench: Bench, host: Host) -> None:
 
 
 def test_the_power_fails_in_the_touch(bench: Bench, host: Host) -> None:
-    host.secure(Ins.PUT, data=oath.Put("t", OathKind.HOTP, HashKind.SHA1, 6, bytes(20), touch=True).encode())
+    host.secure(Ins.PUT, data=reference_oath.Put("t", OathKind.HOTP, HashKind.SHA1, 6, bytes(20), touch=True).encode())
     assert host.channel.transmit(encode_command(Command(0, Ins.CALCULATE, 0, 1, oath.Calculate("t").encode()))) is None
     bench.supply.arm(PowerCut(bench.supply.operations, Moment.AFTER))
     with pytest.raises(PowerLost):

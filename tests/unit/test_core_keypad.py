@@ -7,9 +7,10 @@ import pytest
 from firmware_sim.flash import MemoryFlash, Moment, PowerCut
 from firmware_sim.seams import Battery, PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
-from provision.wire import oath, reference
+from provision.wire import oath, reference, reference_oath
 from provision.wire.apdu import Sw
-from provision.wire.oath import Flag, HashKind, Ins, OathKind, Timing
+from provision.wire.oath import HashKind, Ins, OathKind
+from provision.wire.reference_oath import Flag, Timing
 
 PIN = "271828"
 SECRET = b"12345678901234567890"
@@ -30,7 +31,7 @@ def host(bench: Bench) -> Host:
 
 
 def put(host: Host, name: str, flags: Flag = Flag.OWN_CLOCK, *, t0_s: int = 0) -> None:
-    new = oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, SECRET, timing=Timing(30, t0_s, flags))
+    new = reference_oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, SECRET, timing=Timing(30, t0_s, flags))
     assert host.secure(Ins.PUT, data=new.encode()).sw == Sw.OK
 
 
@@ -64,17 +65,19 @@ def test_attempts_are_charged_as_anywhere(bench: Bench, host: Host) -> None:
     type_pin(bench, PIN)
     type_pin(bench, PIN)
     assert type_pin(bench, "000000") == "wrong PIN, 7 left"
-    assert oath.SelectReply.decode(host.select().data).attempts_remaining == 7
+    assert reference_oath.SelectReply.decode(host.select().data).attempts_remaining == 7
     assert [type_pin(bench, "000000") for _ in range(7)][-2:] == ["wrong PIN, 1 left", "PIN blocked"]
     assert type_pin(bench, PIN) == "PIN blocked"
-    assert host.send(Ins.VERIFY_PIN, data=oath.Pin(PIN.encode()).encode()).sw == Sw.AUTHENTICATION_BLOCKED
+    assert host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(PIN.encode()).encode()).sw == Sw.AUTHENTICATION_BLOCKED
 
 
 def test_a_code_stays_for_thirty_seconds(bench: Bench, host: Host) -> None:
     assert bench.token.screen() == "hwtoken reference"
     put(host, "desk token")
     shown = press(bench)
-    told = oath.CalculateReply.decode(host.send(Ins.CALCULATE, 0, 1, oath.Calculate("desk token").encode()).data).code
+    told = reference_oath.CalculateReply.decode(
+        host.send(Ins.CALCULATE, 0, 1, oath.Calculate("desk token").encode()).data
+    ).code
     assert shown == f"desk token {told}"
     bench.clock.advance(29.75)
     assert bench.token.screen() == shown
@@ -100,7 +103,7 @@ def test_a_code_that_demands_the_pin(bench: Bench, host: Host) -> None:
     type_pin(bench, PIN)
     type_pin(bench, PIN)
     assert press(bench) == "PIN?"
-    assert host.send(Ins.VERIFY_PIN, data=oath.Pin(PIN.encode()).encode()).sw == Sw.OK
+    assert host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(PIN.encode()).encode()).sw == Sw.OK
     assert press(bench) == "PIN?", "the keypad is a channel of its own"
     type_pin(bench, PIN)
     assert press(bench).startswith("a ")

@@ -7,7 +7,7 @@ import pytest
 from firmware_sim.flash import Moment, PowerCut
 from firmware_sim.seams import Battery, PowerLost
 from firmware_sim.testing import START_S, Bench, Host, make_bench
-from provision.wire import oath, reference, scp03
+from provision.wire import oath, reference, reference_oath, scp03
 from provision.wire.apdu import Sw
 from provision.wire.oath import HashKind, OathKind
 from provision.wire.reference import BatteryStatus, Ins, PinStatus
@@ -37,7 +37,7 @@ def info(host: Host) -> reference.Info:
 
 def put(host: Host, name: str = "a") -> None:
     host.open()
-    new = oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, SECRET)
+    new = reference_oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, SECRET)
     assert host.secure(oath.Ins.PUT, data=new.encode()).sw == Sw.OK
     host.open(AID)
 
@@ -77,7 +77,7 @@ def test_it_tells_of_its_pin_and_credentials(host: Host) -> None:
     assert (found.pin_status, found.attempts_remaining, found.credentials_used) == (PinStatus.SET, 8, 1)
     host.select()
     for _ in range(8):
-        host.send(oath.Ins.VERIFY_PIN, data=oath.Pin(b"000000").encode())
+        host.send(oath.Ins.VERIFY_PIN, data=reference_oath.Pin(b"000000").encode())
     host.select(AID)
     assert (info(host).pin_status, info(host).attempts_remaining) == (PinStatus.BLOCKED, 0)
 

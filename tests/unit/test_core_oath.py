@@ -10,9 +10,10 @@ import pytest
 from firmware_sim.core.running import Running
 from firmware_sim.seams import Battery
 from firmware_sim.testing import START_S, Bench, Host, make_bench
-from provision.wire import oath, reference, tlv
+from provision.wire import oath, reference, reference_oath, tlv
 from provision.wire.apdu import Command, Sw, decode_response, encode_command
-from provision.wire.oath import Flag, HashKind, Ins, OathKind, Tag, Timing
+from provision.wire.oath import HashKind, Ins, OathKind, Tag
+from provision.wire.reference_oath import Flag, Timing
 
 SECRET = b"12345678901234567890"
 PIN = b"123456"
@@ -34,7 +35,7 @@ def host(bench: Bench) -> Host:
 
 
 def put(host: Host, name: str = "a", *, kind: OathKind = OathKind.TOTP, secret: bytes = SECRET, **more: object) -> int:
-    new = oath.Put(name, kind, HashKind.SHA1, 6, secret, **more)  # type: ignore[arg-type]  # fields of Put
+    new = reference_oath.Put(name, kind, HashKind.SHA1, 6, secret, **more)  # type: ignore[arg-type]  # fields of Put
     return host.secure(Ins.PUT, data=new.encode()).sw
 
 
@@ -42,8 +43,8 @@ def calculate(host: Host, name: str = "a", step: int | None = None, *, p2: int =
     return host.send(Ins.CALCULATE, 0, p2, oath.Calculate(name, step).encode())
 
 
-def record(host: Host, name: str = "a") -> oath.CredentialRecord:
-    return oath.CredentialRecord.decode(host.send(Ins.GET_CREDENTIAL, data=oath.Name(name).encode()).data)
+def record(host: Host, name: str = "a") -> reference_oath.CredentialRecord:
+    return reference_oath.CredentialRecord.decode(host.send(Ins.GET_CREDENTIAL, data=oath.Name(name).encode()).data)
 
 
 def names(host: Host) -> list[str]:
@@ -51,8 +52,8 @@ def names(host: Host) -> list[str]:
 
 
 def verify(host: Host) -> None:
-    host.send(Ins.SET_PIN, data=oath.Pin(PIN).encode())
-    assert host.send(Ins.VERIFY_PIN, data=oath.Pin(PIN).encode()).sw == Sw.OK
+    host.send(Ins.SET_PIN, data=reference_oath.Pin(PIN).encode())
+    assert host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(PIN).encode()).sw == Sw.OK
 
 
 # Writing
@@ -171,14 +172,14 @@ def test_a_password_is_refused(host: Host) -> None:
 def test_check_value(host: Host) -> None:
     put(host, secret=b"short".ljust(14, b"\0"))
     nonce = b"\x01\x02\x03\x04\x05\x06\x07\x08"
-    answer = host.secure(Ins.CHECK_VALUE, data=oath.CheckValue("a", nonce).encode())
+    answer = host.secure(Ins.CHECK_VALUE, data=reference_oath.CheckValue("a", nonce).encode())
     expected = hmac.digest(b"short".ljust(14, b"\0"), b"check" + nonce, "sha256")[:8]
     assert answer == (b"\x8c\x08" + expected, Sw.OK)
 
 
 def test_check_value_of_what_is_not_there_is_said_under_a_mac(host: Host) -> None:
     put(host)
-    assert host.secure(Ins.CHECK_VALUE, data=oath.CheckValue("A", bytes(8)).encode()) == (b"", Sw.OK)
+    assert host.secure(Ins.CHECK_VALUE, data=reference_oath.CheckValue("A", bytes(8)).encode()) == (b"", Sw.OK)
     assert host.secure(Ins.CHECK_VALUE, data=b"\x71\x00").sw == Sw.WRONG_DATA
 
 
@@ -202,7 +203,7 @@ def test_with_timing_the_name_says_nothing(host: Host) -> None:
 
 def test_a_record_of_hotp(host: Host) -> None:
     put(host, kind=OathKind.HOTP, counter=5, touch=True)
-    assert record(host) == oath.CredentialRecord(
+    assert record(host) == reference_oath.CredentialRecord(
         "a", OathKind.HOTP, HashKind.SHA1, 6, Timing(30, 0, Flag.TOUCH), counter=5
     )
 
@@ -214,7 +215,7 @@ def test_the_token_s_clock_takes_no_challenge(host: Host) -> None:
     put(host, timing=OWN)
     data, sw = calculate(host)
     assert sw == Sw.OK
-    reply = oath.CalculateReply.decode(data)
+    reply = reference_oath.CalculateReply.decode(data)
     assert reply.device_time_us == int(START_S * 1_000_000)
     name_only = tlv.encode(Tag.NAME, b"a")
     assert host.send(Ins.CALCULATE, 0, 1, name_only).data == data
@@ -226,7 +227,7 @@ def test_the_host_s_clock_must_be_told(host: Host) -> None:
     put(host)
     assert calculate(host) == (b"", Sw.CONDITIONS_NOT_SATISFIED)
     data, _ = calculate(host, step=1)
-    assert oath.CalculateReply.decode(data) == oath.CalculateReply(6, 0x41397EEA, None)
+    assert reference_oath.CalculateReply.decode(data) == reference_oath.CalculateReply(6, 0x41397EEA, None)
     whole, _ = calculate(host, step=1, p2=0)
     assert whole.hex() == "751506" + "75a48a19d4cbe100644e8ac1397eea747a2d33ab"
 
@@ -253,11 +254,11 @@ def test_before_t0_and_without_time(bench: Bench, host: Host) -> None:
 def test_hotp_counts_and_takes_no_challenge(bench: Bench, host: Host) -> None:
     put(host, kind=OathKind.HOTP, counter=3)
     assert calculate(host, step=0) == (b"", Sw.CONDITIONS_NOT_SATISFIED)
-    assert oath.CalculateReply.decode(calculate(host)[0]).code == "969429"
+    assert reference_oath.CalculateReply.decode(calculate(host)[0]).code == "969429"
     bench.token.power_off()
     bench.token.power_on()
     host.select()
-    assert oath.CalculateReply.decode(calculate(host)[0]).code == "338314"
+    assert reference_oath.CalculateReply.decode(calculate(host)[0]).code == "338314"
     assert record(host).counter == 5
 
 
@@ -278,7 +279,7 @@ def test_the_pin_opens_one_channel(bench: Bench, host: Host, timing: Timing) -> 
     verify(host)
     assert calculate(host, step=step)[1] == Sw.OK
     assert calculate(other, step=step)[1] == Sw.SECURITY_STATUS_NOT_SATISFIED
-    host.send(Ins.VERIFY_PIN, data=oath.Pin(b"000000").encode())
+    host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(b"000000").encode())
     assert calculate(host, step=step)[1] == Sw.SECURITY_STATUS_NOT_SATISFIED, "a wrong PIN takes the right away"
     verify(host)
     host.select()
@@ -291,7 +292,7 @@ def test_another_pin_closes_the_other_channels(bench: Bench, host: Host) -> None
     other.select()
     verify(host)
     verify(other)
-    assert other.send(Ins.CHANGE_PIN, data=oath.ChangePin(PIN, b"999999").encode()).sw == Sw.OK
+    assert other.send(Ins.CHANGE_PIN, data=reference_oath.ChangePin(PIN, b"999999").encode()).sw == Sw.OK
     assert calculate(other)[1] == Sw.OK
     assert calculate(host)[1] == Sw.SECURITY_STATUS_NOT_SATISFIED
     host.open(reference.MANAGEMENT_AID)
@@ -351,7 +352,7 @@ def test_a_command_waits_for_the_button(bench: Bench, host: Host) -> None:
     bench.token.press_button()
     reply = host.channel.poll()
     assert reply is not None
-    assert oath.CalculateReply.decode(reply[:-2]).device_time_us == int((START_S + 10) * 1_000_000), (
+    assert reference_oath.CalculateReply.decode(reply[:-2]).device_time_us == int((START_S + 10) * 1_000_000), (
         "the time of the touch"
     )
     assert host.channel.poll() is None
@@ -429,7 +430,7 @@ def test_a_touch_inside_the_secure_channel(bench: Bench, host: Host) -> None:
     reply = host.channel.poll()
     assert reply is not None
     answer = host.unwrap(decode_response(reply))
-    assert oath.CalculateReply.decode(answer.data).device_time_us is not None
+    assert reference_oath.CalculateReply.decode(answer.data).device_time_us is not None
     assert host.secure(Ins.LIST).sw == Sw.OK
 
 

@@ -7,7 +7,7 @@ import pytest
 from firmware_sim.flash import MemoryFlash, Moment, PowerCut, seeded_subset
 from firmware_sim.seams import PowerLost
 from firmware_sim.testing import Bench, Host, make_bench
-from provision.wire import oath, reference
+from provision.wire import oath, reference, reference_oath
 from provision.wire.apdu import Sw
 from provision.wire.oath import Ins
 
@@ -29,19 +29,19 @@ def host(bench: Bench) -> Host:
 
 
 def set_pin(host: Host, pin: bytes = PIN) -> int:
-    return host.send(Ins.SET_PIN, data=oath.Pin(pin).encode()).sw
+    return host.send(Ins.SET_PIN, data=reference_oath.Pin(pin).encode()).sw
 
 
 def verify(host: Host, pin: bytes) -> int:
-    return host.send(Ins.VERIFY_PIN, data=oath.Pin(pin).encode()).sw
+    return host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(pin).encode()).sw
 
 
 def change(host: Host, pin: bytes, new: bytes) -> int:
-    return host.send(Ins.CHANGE_PIN, data=oath.ChangePin(pin, new).encode()).sw
+    return host.send(Ins.CHANGE_PIN, data=reference_oath.ChangePin(pin, new).encode()).sw
 
 
 def attempts(host: Host) -> int | None:
-    return oath.SelectReply.decode(host.select().data).attempts_remaining
+    return reference_oath.SelectReply.decode(host.select().data).attempts_remaining
 
 
 def reset_retry_counter(host: Host, p2: int, data: bytes = b"") -> int:
@@ -110,8 +110,8 @@ def test_a_pin_of_wrong_form_costs_nothing(host: Host, raw: bytes) -> None:
     set_pin(host)
     for ins, data in (
         (Ins.VERIFY_PIN, tlv),
-        (Ins.CHANGE_PIN, oath.Pin(PIN).encode() + new),
-        (Ins.VERIFY_PIN, oath.Pin(PIN).encode() * 2),
+        (Ins.CHANGE_PIN, reference_oath.Pin(PIN).encode() + new),
+        (Ins.VERIFY_PIN, reference_oath.Pin(PIN).encode() * 2),
         (Ins.VERIFY_PIN, b""),
     ):
         assert host.send(ins, data=data).sw == Sw.WRONG_DATA

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +96,21 @@ def test_check_finds_the_file_that_udev_reads(tmp_path: Path, capsys: pytest.Cap
     assert run(capsys, "check", "--root", tmp_path)[0] == 0
 
 
+def test_check_misses_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = udev_rules.write(tmp_path)
+    monkeypatch.setattr(udev_rules, "installed", lambda root: path)
+    groups = [SimpleNamespace(gr_name="dialout"), SimpleNamespace(gr_name="hwtoken")]
+    monkeypatch.setattr("grp.getgrall", lambda: groups)
+    assert run(capsys, "check")[0] == 0
+    groups.pop()
+    code, _, err = run(capsys, "check")
+    assert code == 3
+    assert "no group hwtoken" in err
+    assert run(capsys, "check", "--root", tmp_path)[0] == 0, "an image's groups are not ours"
+
+
 def test_install_without_the_right_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,10 +118,14 @@ def test_install_without_the_right_to(
         raise PermissionError
 
     monkeypatch.setattr(udev_rules, "write", refuse)
-    monkeypatch.setattr("sys.argv", ["/opt/venv/bin/provision", "udev", "install"])
+    program = tmp_path / "provision"
+    program.touch()
+    monkeypatch.setattr("sys.argv", [str(program), "udev", "install"])
     code, _, err = run(capsys, "install", "--root", tmp_path)
     assert code == 3
-    assert "hint: run: sudo /opt/venv/bin/provision udev install\n" in err
+    assert f"hint: run: sudo {program} udev install\n" in err
+    monkeypatch.setattr("sys.argv", ["/site-packages/provision/__main__.py", "udev", "install"])
+    assert f"hint: run: sudo {sys.executable} -m provision udev install\n" in run(capsys, "install")[2]
 
 
 class Commands:

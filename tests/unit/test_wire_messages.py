@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.wire import WireError, molto2, oath, reference, sm4_secure, token2, usb, usb_descriptors, usbip
+from provision.wire import (
+    WireError,
+    molto2,
+    oath,
+    reference,
+    reference_oath,
+    sm4_secure,
+    token2,
+    usb,
+    usb_descriptors,
+    usbip,
+)
 from provision.wire.messages import MESSAGES, Message
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=16)
@@ -18,10 +29,15 @@ pins = st.text("0123456789", min_size=6, max_size=16).map(str.encode)
 u32 = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(oath.OathKind)
 hashes = st.sampled_from(oath.HashKind)
-flags = st.integers(0, 7).map(oath.Flag)
-timings = st.builds(oath.Timing, st.integers(1, 3600), st.integers(0, 2**40 - 1), flags)
+flags = st.integers(0, 7).map(reference_oath.Flag)
+timings = st.builds(reference_oath.Timing, st.integers(1, 3600), st.integers(0, 2**40 - 1), flags)
 # Shorter secrets come back padded with zeros, as YKOATH sends them.
 secrets = st.binary(min_size=14, max_size=64)
+answers = st.one_of(
+    st.builds(oath.Answer, names, st.just(oath.Tag.CODE), st.integers(6, 8), st.binary(min_size=4, max_size=4)),
+    st.builds(oath.Answer, names, st.just(oath.Tag.FULL_CODE), st.integers(6, 8), st.binary(min_size=20, max_size=20)),
+    st.builds(oath.Answer, names, st.sampled_from((oath.Tag.NO_CODE, oath.Tag.TOUCH_NEEDED)), st.integers(6, 8)),
+)
 u8, u16 = st.integers(0, 0xFF), st.integers(0, 0xFFFF)
 paths = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=31)
 payloads = st.binary(max_size=80)
@@ -97,16 +113,16 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
         u8,
     ),
     "token2.Config": st.builds(token2.Config, u32, sm4_hashes, sm4_steps, displays),
-    "oath.Timing": timings,
-    "oath.SelectReply": st.builds(
-        oath.SelectReply,
+    "reference_oath.Timing": timings,
+    "reference_oath.SelectReply": st.builds(
+        reference_oath.SelectReply,
         st.binary(min_size=3, max_size=3),
         st.binary(min_size=8, max_size=8),
         st.none() | st.integers(0, 255),
     ),
-    "oath.Put": st.one_of(
+    "reference_oath.Put": st.one_of(
         st.builds(
-            oath.Put,
+            reference_oath.Put,
             names,
             st.just(oath.OathKind.HOTP),
             hashes,
@@ -116,7 +132,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
             st.none() | u32,
         ),
         st.builds(
-            oath.Put,
+            reference_oath.Put,
             names,
             st.just(oath.OathKind.TOTP),
             hashes,
@@ -127,22 +143,40 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
             st.none() | timings,
         ),
     ),
+    "oath.SelectReply": st.builds(
+        oath.SelectReply,
+        st.tuples(u8, u8, u8),
+        st.binary(min_size=8, max_size=8),
+        st.none() | st.binary(min_size=8, max_size=8),
+    ),
+    "oath.SetCode": st.just(oath.SetCode(None))
+    | st.builds(
+        oath.SetCode,
+        st.binary(min_size=16, max_size=16),
+        st.binary(min_size=8, max_size=12),
+        st.binary(min_size=20, max_size=20),
+    ),
+    "oath.Validate": st.builds(oath.Validate, st.binary(min_size=20, max_size=20), st.binary(min_size=8, max_size=12)),
+    "oath.Put": st.builds(oath.Put, names, kinds, hashes, st.integers(6, 8), secrets, st.booleans()),
+    "oath.AllChallenge": st.builds(oath.AllChallenge, st.integers(0, 2**64 - 1)),
+    "oath.AllAnswers": st.builds(oath.AllAnswers, st.lists(answers, max_size=4).map(tuple)),
+    "oath.CalculateReply": st.builds(oath.CalculateReply, st.integers(6, 8), st.integers(0, 2**31 - 1)),
     "oath.Name": st.builds(oath.Name, names),
     "oath.Rename": st.builds(oath.Rename, names, names),
     "oath.Listing": st.builds(oath.Listing, st.lists(st.tuples(kinds, hashes, names)).map(tuple)),
-    "oath.CredentialRecord": st.builds(
-        oath.CredentialRecord, names, kinds, hashes, st.integers(6, 8), timings, st.none() | u32
+    "reference_oath.CredentialRecord": st.builds(
+        reference_oath.CredentialRecord, names, kinds, hashes, st.integers(6, 8), timings, st.none() | u32
     ),
     "oath.Calculate": st.builds(oath.Calculate, names, st.none() | st.integers(0, 2**64 - 1)),
-    "oath.CalculateReply": st.builds(
-        oath.CalculateReply,
+    "reference_oath.CalculateReply": st.builds(
+        reference_oath.CalculateReply,
         st.integers(6, 8),
         st.integers(0, 2**31 - 1),
         st.none() | st.integers(0, 2**64 - 1),
     ),
-    "oath.Pin": st.builds(oath.Pin, pins),
-    "oath.ChangePin": st.builds(oath.ChangePin, pins, pins),
-    "oath.CheckValue": st.builds(oath.CheckValue, names, st.binary(min_size=8, max_size=8)),
+    "reference_oath.Pin": st.builds(reference_oath.Pin, pins),
+    "reference_oath.ChangePin": st.builds(reference_oath.ChangePin, pins, pins),
+    "reference_oath.CheckValue": st.builds(reference_oath.CheckValue, names, st.binary(min_size=8, max_size=8)),
     "reference.Info": st.builds(
         reference.Info,
         names.filter(lambda name: len(name.encode()) <= 32),
@@ -246,18 +280,28 @@ def test_names_that_no_token_takes(name: str) -> None:
 @pytest.mark.parametrize("pin", ["", "12345", "1" * 17, "12345a", "123456 ", "١٢٣٤٥٦", "-12345"])
 def test_pins_that_no_token_takes_are_not_repeated(pin: str) -> None:
     with pytest.raises(WireError) as caught:
-        oath.encode_pin(pin)
+        reference_oath.encode_pin(pin)
     assert not pin or pin not in str(caught.value)
 
 
 def test_a_short_secret_is_padded_with_zeros_as_ykoath_does() -> None:
-    put = oath.Put("a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, b"tenbytes!!")
-    assert oath.Put.decode(put.encode()).secret == b"tenbytes!!\0\0\0\0"
+    put = reference_oath.Put("a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, b"tenbytes!!")
+    assert reference_oath.Put.decode(put.encode()).secret == b"tenbytes!!\0\0\0\0"
 
 
 def test_messages_with_secrets_do_not_print_them() -> None:
-    put = oath.Put("a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, b"planted-secret!!")
-    for message in (put, oath.Pin(b"918273"), oath.ChangePin(b"918273", b"564738"), oath.CalculateReply(6, 918273)):
+    credential = ("a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, b"planted-secret!!")
+    for message in (
+        oath.Put(*credential),
+        oath.SetCode(b"planted", b"planted", b"planted"),
+        oath.Validate(b"planted", b"planted"),
+        oath.CalculateReply(6, 918273),
+        oath.AllAnswers((oath.Answer("a", oath.Tag.CODE, 6, b"planted"),)),
+        reference_oath.Put(*credential),
+        reference_oath.Pin(b"918273"),
+        reference_oath.ChangePin(b"918273", b"564738"),
+        reference_oath.CalculateReply(6, 918273, 1),
+    ):
         for planted in ("planted", "918273", "564738"):
             assert planted not in repr(message)
             assert planted not in str(message)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import pytest
 
 from firmware_sim.testing import START_S, Bench, Host, make_bench
-from provision.wire import oath, reference
+from provision.wire import oath, reference, reference_oath
 from provision.wire.apdu import Sw
-from provision.wire.oath import Flag, HashKind, Ins, OathKind, Timing
+from provision.wire.oath import HashKind, Ins, OathKind
+from provision.wire.reference_oath import Flag, Timing
 from tests.vectors.rfc import RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
 SECRETS = {HashKind.SHA1: SECRET_SHA1, HashKind.SHA256: SECRET_SHA256, HashKind.SHA512: SECRET_SHA512}
@@ -49,12 +50,14 @@ def host(bench: Bench) -> Host:
 
 
 def put(host: Host, *, kind: OathKind, digest: HashKind, digits: int, timing: Timing | None = None) -> None:
-    new = oath.Put("rfc", kind, digest, digits, SECRETS[digest], timing=timing)
+    new = reference_oath.Put("rfc", kind, digest, digits, SECRETS[digest], timing=timing)
     assert host.secure(Ins.PUT, data=new.encode()).sw == Sw.OK
 
 
 def code(host: Host, step: int | None) -> str:
-    return oath.CalculateReply.decode(host.send(Ins.CALCULATE, 0, 1, oath.Calculate("rfc", step).encode()).data).code
+    return reference_oath.CalculateReply.decode(
+        host.send(Ins.CALCULATE, 0, 1, oath.Calculate("rfc", step).encode()).data
+    ).code
 
 
 def test_rfc_4226_appendix_d(host: Host) -> None:

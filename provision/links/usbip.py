@@ -1,0 +1,39 @@
+"""A simulated token over USB/IP with no kernel in between: `usbip:127.0.0.1:PORT/BUSID` or `usbip:/SOCKET/BUSID`.
+
+The same code as links/usb.py, on a pyusb backend of our own (links/usbip_backend.py). Nothing protects this wire:
+whoever can reach it can talk to the token. Without a host the address means this machine.
+"""
+
+from __future__ import annotations
+
+import re
+
+import usb.core
+
+from provision.errors import NotFound, UsageError
+from provision.links.ccid import CcidLink
+from provision.links.link import LinkOptions
+from provision.links.usb import link_error, open_device
+from provision.links.usbip_backend import UsbipBackend
+
+
+def open_address(rest: str, options: LinkOptions) -> CcidLink:
+    """`usbip:PORT/BUSID`, `usbip:HOST:PORT/BUSID` (an IPv6 host in brackets) or `usbip:/SOCKET/BUSID`.
+
+    Raises UsageError, LinkError.
+    """
+    address = f"usbip:{rest}"
+    where, _, busid = rest.rpartition("/")
+    if not busid or not (where.startswith("/") or _is_port(where.rpartition(":")[2])):
+        raise UsageError(f"{address} is no USB/IP address", hint="for example usbip:127.0.0.1:3240/1-1")
+    try:
+        device = usb.core.find(backend=UsbipBackend(where, busid, options.clock))
+    except usb.core.USBError as error:
+        raise link_error(error, address) from error
+    if device is None:
+        raise NotFound(f"there is no device {busid} at usbip:{where}", hint="is it plugged in there?")
+    return open_device(device, address, options)
+
+
+def _is_port(text: str) -> bool:
+    return bool(re.fullmatch("[0-9]{1,5}", text)) and 0 < int(text) < 65536
