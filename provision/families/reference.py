@@ -39,6 +39,7 @@ from provision.model import (
     Code,
     CredentialInfo,
     NewCredential,
+    OtpParameters,
     PinState,
     Secret,
     TokenInfo,
@@ -186,6 +187,12 @@ class ReferenceSession:
         if not hmac.compare_digest(receipt, scp03.put_key_receipt(FIRST_KVN, new)):
             raise RemoteProtocolError(f"{self._who} confirmed other keys than it was given")
         self._keys = new
+
+    def require_storable(self, credential: NewCredential) -> None:
+        encoded(put_message(credential).encode)
+
+    def assume(self, parameters: OtpParameters) -> None:
+        """It lists its credentials."""
 
     def put(self, credential: NewCredential) -> None:
         command = Command(CLA_PLAIN, oath.Ins.PUT, 0, 0, encoded(put_message(credential).encode))
