@@ -163,7 +163,7 @@ class ReferenceSession:
         keys = FACTORY_KEYS if admin_key is None else self._derived(admin_key)
         self._keys, self._channel = keys, None
         try:
-            self._open_channel(self._selected or reference.MANAGEMENT_AID)
+            self._open_channel(self._selected or oath.OATH_AID)
         except AdminKeyIncorrect:
             self._keys = None
             raise

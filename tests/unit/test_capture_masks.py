@@ -417,6 +417,45 @@ def test_no_planted_secret_is_shown(dialogue, aid_command):
     assert secret not in captured(exchanges, aid_command)
 
 
+@given(dialogues(), st.lists(st.sampled_from(["frame", "spoilt frame", "raw"]), min_size=1), st.integers(1, 64), octets)
+def test_no_planted_secret_is_shown_on_a_line(dialogue, kinds, cut, spoiling):
+    """Frames, spoilt ones and bare bytes, cut anywhere; looked for in what is shown and, unstuffed, in its frames."""
+    secret, exchanges = dialogue
+    mask, out = LineMask(), b""
+    for number_, (command, response) in enumerate(exchanges):
+        way = kinds[number_ % len(kinds)]
+        for kind, apdu, feed in ((Kind.APDU, command, mask.to_token), (Kind.APDU_REPLY, response, mask.to_host)):
+            data = apdu if way == "raw" else framing.encode_frame(kind, number_, 7, apdu)
+            if way == "spoilt frame":
+                place = spoiling % len(data)
+                data = data[:place] + bytes((data[place] ^ 0x40,)) + data[place + 1 :]
+            for start in range(0, len(data), cut):
+                out += feed(data[start : start + cut])
+    out += b"".join(mask.close())
+    assert secret not in out
+    assert secret not in b"|".join(
+        frame.payload for frame in framing.Decoder().feed(out) if isinstance(frame, framing.Frame)
+    )
+
+
+@given(dialogues(), st.integers(11, 200))
+def test_no_planted_secret_is_shown_on_usb(dialogue, cut):
+    secret, exchanges = dialogue
+    mask, out = UsbMask(CONFIGURATION), b""
+    for seq, (command, response) in enumerate(exchanges):
+        for endpoint, message in (
+            (0x03, ccid.XfrBlock(0, seq, data=command)),
+            (0x83, ccid.DataBlock(0, seq, data=response)),
+            (0x03, ccid.Escape(0, seq, command)),
+        ):
+            data = message.encode()
+            out += b"".join(mask.transfer(endpoint, data[start : start + cut]) for start in range(0, len(data), cut))
+        out += control(mask, "800603030904ff00", bytes((2 + len(secret), 3)) + secret)
+        out += control(mask, "800600020000ff00", bytes((2 + len(secret), 0x24)) + secret)
+        out += control(mask, "4001000000000000", secret)
+    assert secret not in out
+
+
 @pytest.mark.parametrize("applet", shown.APPLETS, ids=lambda applet: applet.aid.hex())
 @given(data=st.data())
 def test_no_description_has_room_for_a_secret(applet, data):
