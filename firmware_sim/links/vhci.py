@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from firmware_sim.core.family import CDC_ACM
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import Lines, Port, PortError, PortOptions
-from firmware_sim.links.usb_device import UsbDevice
+from firmware_sim.links.usb_recorded import usb_device
 from firmware_sim.links.usbip import UsbipConnection
 from firmware_sim.links.vhci_controller import Controller
+
+if TYPE_CHECKING:
+    from provision.wire.capture.recorder import Recorder
 
 
 class VhciPort:
     """Implements Port. The kernel may end the connection too (`usbip detach`): the token is unplugged then."""
 
-    def __init__(self, loop: Loop, lines: Lines, controller: Controller) -> None:
+    def __init__(self, loop: Loop, lines: Lines, controller: Controller, recorder: Recorder | None = None) -> None:
         self._loop = loop
         self._controller = controller
         self._family = lines.family
         self._serial = lines.serial
-        self._device = UsbDevice(lines)
+        self._device = usb_device(lines, recorder)
         self._connection: UsbipConnection | None = None
         self._address = ""
 
@@ -90,4 +94,4 @@ class VhciPort:
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> Port:
-    return VhciPort(loop, lines, Controller())
+    return VhciPort(loop, lines, Controller(), options.recorder)

@@ -28,6 +28,9 @@ class UsbIdentity:
 # Family -> its identities; a driver has its own as `usb`. A family that is reached through a foreign reader has none.
 USB_IDENTITIES: dict[str, tuple[UsbIdentity, ...]] = {
     "reference": (UsbIdentity(0x1209, 0x0001, "hwtoken reference token"),),
+    "molto2": (UsbIdentity(0x349E, 0x0300),),
+    # On hardware a card on anybody's contactless reader; this is the simulator's own reader.
+    "token2": (UsbIdentity(0x1209, 0x0003, "hwtoken reader with Token2 token"),),
 }
 
 # Family -> what PC/SC readers with such a token inside have in their names, in lower case.

@@ -52,7 +52,15 @@ _SECURE_CHANNEL = {
 
 OATH = Applet(
     oath.OATH_AID,
-    tagged({oath.Tag.VERSION: number(3), oath.Tag.NAME: hidden, oath.Tag.ATTEMPTS: _BYTE}),
+    tagged(
+        {
+            oath.Tag.VERSION: number(3),
+            oath.Tag.NAME: hidden,
+            oath.Tag.CHALLENGE: hidden,
+            oath.Tag.ALGORITHM: _BYTE,
+            oath.Tag.ATTEMPTS: _BYTE,
+        }
+    ),
     {
         **_SECURE_CHANNEL,
         (CLA_PLAIN, oath.Ins.LIST): Instruction(nothing, tagged({oath.Tag.NAME_LIST: _KIND})),
