@@ -1,6 +1,6 @@
-"""The USB identities of the families: how a token is known before anyone speaks to it.
+"""How the tokens of a family are known before anyone speaks to them: by USB identity, or by a card reader's name.
 
-A table of plain values beside the drivers, so that looking at what is plugged in loads none of them. The udev rules
+Tables of plain values beside the drivers, so that looking at what is plugged in loads none of them. The udev rules
 (udev/70-hwtoken.rules) name the same identities; a test compares the two.
 """
 
@@ -30,6 +30,11 @@ USB_IDENTITIES: dict[str, tuple[UsbIdentity, ...]] = {
     "reference": (UsbIdentity(0x1209, 0x0001, "hwtoken reference token"),),
 }
 
+# Family -> what PC/SC readers with such a token inside have in their names, in lower case.
+READER_NAMES: dict[str, str] = {
+    "reference": "hwtoken reference token",
+}
+
 
 def family_of(vendor: int | None, product_id: int | None, product: str | None) -> str | None:
     """The family of a device with these numbers and this iProduct string; None for a stranger."""
@@ -37,3 +42,8 @@ def family_of(vendor: int | None, product_id: int | None, product: str | None) -
         if any(identity.matches(vendor, product_id, product) for identity in identities):
             return family
     return None
+
+
+def family_of_reader(name: str) -> str | None:
+    """The family of the token inside a PC/SC reader of this name; None for a reader that may hold any card."""
+    return next((family for family, part in READER_NAMES.items() if part in name.casefold()), None)

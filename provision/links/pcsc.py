@@ -15,6 +15,7 @@ import enum
 import importlib
 import math
 import queue
+import re
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,6 +23,7 @@ from typing import NamedTuple, Protocol, Self, cast
 
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, UsageError
 from provision.links.link import LinkOptions
+from provision.links.ports import Place
 
 TOUCH_S = 30.0  # how much longer than `timeout_s` a card may take, because it may wait for a person
 
@@ -272,6 +274,32 @@ def load() -> Scard:
             hint="pip install hwtoken[pcsc]; where it has to be built, as on Debian, first: "
             "apt-get install libpcsclite-dev swig gcc python3-dev",
         ) from None
+
+
+def readers() -> list[Place]:
+    """The card readers of the PC/SC service, none where there is no service; no card is spoken to.
+
+    pcscd writes the USB serial in brackets into the name, where there is one.
+    """
+    try:
+        scard = load()
+    except LinkError:
+        return []
+    code, context = scard.SCardEstablishContext(_SCOPE_SYSTEM)
+    if _unsigned(code) != Result.OK:
+        return []
+    try:
+        code, names = scard.SCardListReaders(context, [])
+    finally:
+        scard.SCardReleaseContext(context)
+    if _unsigned(code) != Result.OK:
+        return []
+    return [Place(f"pcsc:{name}", serial=_serial(name), reader=name) for name in names]
+
+
+def _serial(reader: str) -> str | None:
+    match = re.search(r"\(([^()]+)\) [0-9A-F]{2} [0-9A-F]{2}$", reader)
+    return match[1] if match else None
 
 
 def open_address(rest: str, options: LinkOptions) -> PcscLink:

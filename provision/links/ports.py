@@ -15,6 +15,7 @@ class Place:
 
     The USB fields are those of the device descriptor, `product` and `serial` the strings themselves; None where there
     is no USB device, or it does not tell. `chosen`: a link leads here that udev or a person made for a token.
+    `reader`: the name of a PC/SC reader. `openable`: False if it is known that we may not open it.
     """
 
     address: str
@@ -23,6 +24,8 @@ class Place:
     product: str | None = None
     serial: str | None = None
     chosen: bool = False
+    reader: str | None = None
+    openable: bool = True
 
 
 def serial_ports(folder: Path | None = None) -> list[Place]:
