@@ -29,6 +29,7 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
+    OPEN_RESET      factory_reset needs no `authenticate`: whoever holds such a token may reset it
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
     BUTTON_CONFIRMS what change_admin_key and factory_reset ask for happens when its button is pressed, after they
@@ -106,6 +107,7 @@ class Driver(Protocol):
 # name -> "module:attribute", asked in this order.
 DRIVERS = {
     "reference": "provision.families.reference:DRIVER",
+    "yubikey": "provision.families.yubikey:DRIVER",
 }
 
 

@@ -28,11 +28,14 @@ class UsbIdentity:
 # Family -> its identities; a driver has its own as `usb`. A family that is reached through a foreign reader has none.
 USB_IDENTITIES: dict[str, tuple[UsbIdentity, ...]] = {
     "reference": (UsbIdentity(0x1209, 0x0001, "hwtoken reference token"),),
+    # YubiKeys 4 and 5 whose CCID is switched on, by what else is: nothing, OTP, FIDO, both (yubikit, core PID).
+    "yubikey": tuple(UsbIdentity(0x1050, product_id) for product_id in (0x0404, 0x0405, 0x0406, 0x0407)),
 }
 
 # Family -> what PC/SC readers with such a token inside have in their names, in lower case.
 READER_NAMES: dict[str, str] = {
     "reference": "hwtoken reference token",
+    "yubikey": "yubico yubikey",
 }
 
 
