@@ -23,6 +23,9 @@ _LONGEST_NAP_S = 1.0
 # How often to ask for what no descriptor reports (has the other side read it all?), and how often at most.
 _RETRY_S = 0.001
 _RETRIES = 2000
+# The same for `serve_alone`.
+_SILENCE_S = 0.01
+_SILENCES = 1000
 
 
 class Pollable(Protocol):
@@ -94,6 +97,24 @@ class Loop:
         These seconds pass on a clock that stands still as well.
         """
         self._awaited.append(_Awaited(done, _nothing, every_s, None))
+
+    def serve_alone(self, fd: int, done: Callable[[], bool]) -> bool:
+        """Serve that descriptor and nothing else until `done()`: whether it came to that, or the descriptor was removed
+        or stayed silent for ten seconds. For what must be over before the caller can go on; the rest waits.
+        """
+        with selectors.DefaultSelector() as alone:
+            silences = 0
+            while not done():
+                key = self._selector.get_map().get(fd)
+                if key is None or silences == _SILENCES:
+                    return False
+                alone.register(key.fileobj, key.events)
+                ready = alone.select(_SILENCE_S)
+                alone.unregister(key.fileobj)
+                for _, events in ready:
+                    key.data(events)
+                silences = 0 if ready else silences + 1
+        return True
 
     def stop(self) -> None:
         """Return from `run` after this turn."""

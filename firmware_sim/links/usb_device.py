@@ -31,7 +31,7 @@ FUNCTIONS: dict[str, MakeFunction] = {CDC_ACM: SerialFunction, CCID: ReaderFunct
 
 BUSID = "1-1"
 """Where the device is plugged in: each port exports one device."""
-_BUS, _DEVICE = 1, 2
+BUS, DEVICE = 1, 2
 
 MAX_WAITING = 256
 """Transfers that wait on one endpoint. The kernel's drivers have 16."""
@@ -138,10 +138,10 @@ class UsbDevice:
         one, interfaces = self.descriptor, self.configuration.interfaces
         return ListedDevice(
             Device(
-                path=f"/sys/devices/firmware-sim/usb{_BUS}/{BUSID}",
+                path=f"/sys/devices/firmware-sim/usb{BUS}/{BUSID}",
                 busid=BUSID,
-                busnum=_BUS,
-                devnum=_DEVICE,
+                busnum=BUS,
+                devnum=DEVICE,
                 speed=Speed.FULL,
                 idVendor=one.idVendor,
                 idProduct=one.idProduct,

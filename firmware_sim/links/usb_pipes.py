@@ -45,7 +45,7 @@ class InPipe:
     def submit(self, seqnum: int, length: int) -> None:
         if self.halted:
             self._answers.append(SubmitReply(seqnum, Status.STALL, 0))
-        elif self._messages and not self._waiting:
+        elif self._messages:
             self._complete(seqnum, length)
         else:
             self._waiting[seqnum] = length

@@ -15,6 +15,7 @@ from firmware_sim.links.port import LOOPBACK, Lines, Port, PortOptions
 from firmware_sim.links.stream import Stream
 from firmware_sim.links.tcp import listen
 from firmware_sim.links.usb_device import BUSID, UsbDevice
+from firmware_sim.links.usb_recorded import usb_device
 from firmware_sim.links.usbip_session import Export, Session
 
 _GUESTS = 8
@@ -68,9 +69,9 @@ class UsbipPort:
     Anyone who reaches `host` and the port can talk to the token: keep it on the loopback interface.
     """
 
-    def __init__(self, loop: Loop, lines: Lines, host: str = LOOPBACK, port: int = 0) -> None:
+    def __init__(self, loop: Loop, device: UsbDevice, host: str = LOOPBACK, port: int = 0) -> None:
         self._loop = loop
-        self.device = UsbDevice(lines)
+        self.device = device
         self._host = host
         self._port = port
         self._listener: socket.socket | None = None
@@ -136,4 +137,4 @@ class UsbipPort:
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> Port:
-    return UsbipPort(loop, lines, options.bind)
+    return UsbipPort(loop, usb_device(lines, options.recorder), options.bind)

@@ -85,7 +85,6 @@ class Session:
         if request.busid != BUSID or not self._export.take(self):
             return _REFUSED
         self._device = self._export.device
-        self._device.reset()
         self._decoder.imported = True
         return ImportReply(0, self._device.exported.device)
 

@@ -10,7 +10,6 @@ import getpass
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import socket
 import stat
 import sys
@@ -31,18 +30,21 @@ _MODULES = {
     "yubikit": ("yubikey-manager", False),
 }
 
+_DAEMONS = ("usr/sbin", "usr/bin", "usr/local/sbin")
+
 
 def look(root: Path = Path("/")) -> View:
     linux = sys.platform == "linux"
     rules = udev_rules.installed(root)
     table = ccid_table.find(root)
     tokens = list(_tokens(root)) if linux else []
-    exists, member, now = _membership() if linux else (False, False, False)
+    user = _user() if linux else getpass.getuser()
+    exists, member, now = _membership(user) if linux else (False, False, False)
     return View(
         platform=sys.platform,
         command=own_command(),
         python=sys.executable,
-        user=getpass.getuser(),
+        user=user,
         udev_runs=(root / "run/udev/control").exists(),
         systemd_runs=(root / "run/systemd/system").is_dir(),
         rules_current=None if rules is None else rules.read_text("utf-8") == udev_rules.packaged(),
@@ -50,7 +52,7 @@ def look(root: Path = Path("/")) -> View:
         in_group=member,
         in_group_now=now,
         modem_manager_runs=any(name == "ModemManager" for _, name in _processes(root)),
-        pcscd_installed=shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None,
+        pcscd_installed=any((root / folder / "pcscd").exists() for folder in _DAEMONS),
         pcscd_listens=_listens(root / "run/pcscd/pcscd.comm"),
         libusb=_libusb(),
         modules=_modules(),
@@ -125,18 +127,23 @@ def _lines(path: Path) -> list[str]:
     return (_line(path) or "").splitlines()
 
 
-def _membership() -> tuple[bool, bool, bool]:
-    """Whether there is the group, this user is in it, and this process has it."""
-    import grp
+def _user() -> str:
+    """By the number, since the environment may tell of another. A container's user often has no name."""
     import pwd
+
+    return _name(lambda: pwd.getpwuid(os.getuid()).pw_name, os.getuid())
+
+
+def _membership(user: str) -> tuple[bool, bool, bool]:
+    """Whether there is the group, the user is in it, and this process has it."""
+    import grp
 
     try:
         group = grp.getgrnam(udev_rules.GROUP)
     except KeyError:
         return False, False, False
-    user = pwd.getpwuid(os.getuid())
-    member = user.pw_name in group.gr_mem or user.pw_gid == group.gr_gid
-    return True, member, group.gr_gid in (os.getegid(), *os.getgroups())
+    now = group.gr_gid in (os.getegid(), *os.getgroups())
+    return True, now or user in group.gr_mem, now
 
 
 def _listens(path: Path) -> bool:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
 
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, UsageError
-from provision.links.link import LinkOptions
+from provision.links.link import Link, LinkOptions
 from provision.links.ports import Place
 
 TOUCH_S = 30.0  # how much longer than `timeout_s` a card may take, because it may wait for a person
@@ -302,6 +302,11 @@ def _serial(reader: str) -> str | None:
     return match[1] if match else None
 
 
-def open_address(rest: str, options: LinkOptions) -> PcscLink:
+def open_address(rest: str, options: LinkOptions) -> Link:
     """`pcsc:READER`: the reader's name, or a part that only one reader with a card has. Case does not matter."""
-    return PcscLink(load(), rest, options)
+    link = PcscLink(load(), rest, options)
+    if options.recorder is None:
+        return link
+    from provision.links.capture import RecordedLink
+
+    return RecordedLink(link, options.recorder.apdus())

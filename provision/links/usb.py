@@ -23,7 +23,7 @@ import usb.core
 import usb.util
 
 from provision.errors import Busy, LinkError, NotFound, PermissionDenied, RemoteProtocolError, Timeout, UsageError
-from provision.links.ccid import CcidLink
+from provision.links.ccid import CcidLink, Pipe
 from provision.links.link import LinkOptions
 from provision.wire import WireError
 from provision.wire.ccid import REQUEST_ABORT
@@ -118,7 +118,7 @@ def open_device(device: Any, address: str, options: LinkOptions) -> CcidLink:
     """A link to the CCID interface of a pyusb device; whatever happens, the device is given back. Raises LinkError."""
     try:
         interface, reader = _ccid_interface(device, address)
-        pipe = UsbPipe(device, interface, address)
+        pipe = _opened(device, interface, address, options)
     except BaseException as error:
         usb.util.dispose_resources(device)
         if isinstance(error, usb.core.USBError):
@@ -127,20 +127,35 @@ def open_device(device: Any, address: str, options: LinkOptions) -> CcidLink:
     return CcidLink(pipe, reader, address, options)
 
 
+def _opened(device: Any, interface: Any, address: str, options: LinkOptions) -> Pipe:
+    pipe = UsbPipe(device, interface, address)
+    if options.recorder is None:
+        return pipe
+    from provision.links.usb_recorded import RecordedPipe
+
+    try:
+        return RecordedPipe(pipe, device, options.recorder)
+    except BaseException:
+        pipe.close()
+        raise
+
+
 class UsbPipe:
     """A Pipe (links/ccid.py) over a pyusb interface. Takes it from a kernel driver, which gets it back at the end."""
 
     def __init__(self, device: Any, interface: Any, address: str) -> None:
         """Raises usb.core.USBError when the interface cannot be claimed, RemoteProtocolError without bulk pipes."""
         self._device = device
-        self._number: int = interface.bInterfaceNumber
+        self.interface: int = interface.bInterfaceNumber
         self._address = address
         self._out = _bulk_endpoint(interface, usb.util.ENDPOINT_OUT, address)
         self._in = _bulk_endpoint(interface, usb.util.ENDPOINT_IN, address)
+        self.out_address: int = self._out.bEndpointAddress
+        self.in_address: int = self._in.bEndpointAddress
         self._packet: int = self._out.wMaxPacketSize
-        self._detached = _detach_kernel_driver(device, self._number)
+        self._detached = _detach_kernel_driver(device, self.interface)
         try:
-            usb.util.claim_interface(device, self._number)
+            usb.util.claim_interface(device, self.interface)
         except BaseException:
             self._give_back()
             raise
@@ -174,7 +189,7 @@ class UsbPipe:
                 _CLASS_REQUEST_TO_INTERFACE,
                 REQUEST_ABORT,
                 seq << 8 | slot,
-                self._number,
+                self.interface,
                 None,
                 _milliseconds(timeout_s),
             )
@@ -184,7 +199,7 @@ class UsbPipe:
 
     def close(self) -> None:
         with contextlib.suppress(usb.core.USBError):
-            usb.util.release_interface(self._device, self._number)
+            usb.util.release_interface(self._device, self.interface)
         self._give_back()
         usb.util.dispose_resources(self._device)
 
@@ -192,7 +207,7 @@ class UsbPipe:
         if self._detached:
             self._detached = False
             with contextlib.suppress(usb.core.USBError):
-                self._device.attach_kernel_driver(self._number)
+                self._device.attach_kernel_driver(self.interface)
 
     def _read_again(self, size: int, limit_ms: int) -> bytes:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -15,9 +14,11 @@ from provision.wire.capture import mask_apdu, shown
 from provision.wire.capture.mask_apdu import ApduMask
 from provision.wire.capture.mask_ccid import CcidMask
 from provision.wire.capture.mask_line import LineMask
-from provision.wire.capture.mask_usb import Function, UsbMask
+from provision.wire.capture.mask_usb import UsbMask
 from provision.wire.capture.masking import either, hidden, masked, nothing, number, parts, tagged
 from provision.wire.framing import Kind
+from provision.wire.usb import DeviceClass, SetupPacket, TransferType
+from provision.wire.usb_descriptors import Configuration, EndpointDescriptor, InterfaceDescriptor
 
 SELECT_OATH = encode_command(Command(0, 0xA4, 4, 0, oath.OATH_AID, 256))
 SELECT_MANAGEMENT = encode_command(Command(0, 0xA4, 4, 0, reference.MANAGEMENT_AID, 256))
@@ -297,38 +298,65 @@ def test_a_message_in_pieces_shows_its_header():
     assert mask.to_token(whole) == whole
 
 
-ENDPOINTS = MappingProxyType({0x01: Function.SERIAL, 0x81: Function.SERIAL, 0x82: Function.NOTIFICATIONS})
+# A line on 01 and 81, which notifies on 82; a reader on 03 and 83.
+CONFIGURATION = Configuration.of(
+    (
+        InterfaceDescriptor(0, 0, 1, DeviceClass.CDC, 2, 0, 0),
+        EndpointDescriptor(0x82, TransferType.INTERRUPT, 16, 10),
+        InterfaceDescriptor(1, 0, 2, DeviceClass.CDC_DATA, 0, 0, 0),
+        EndpointDescriptor(0x01, TransferType.BULK, 64, 0),
+        EndpointDescriptor(0x81, TransferType.BULK, 64, 0),
+        InterfaceDescriptor(2, 0, 2, DeviceClass.CCID, 0, 0, 0),
+        EndpointDescriptor(0x03, TransferType.BULK, 64, 0),
+        EndpointDescriptor(0x83, TransferType.BULK, 64, 0),
+        InterfaceDescriptor(3, 0, 1, DeviceClass.VENDOR, 0, 0, 0),
+        EndpointDescriptor(0x05, TransferType.BULK, 64, 0),
+    ),
+    bmAttributes=0x80,
+    bMaxPower=25,
+).encode()
+
+
+def control(mask: UsbMask, setup: str, data: bytes) -> bytes:
+    return mask.control(SetupPacket.decode(bytes.fromhex(setup)), data)
 
 
 def test_descriptors_stay_and_strings_are_filled():
-    mask = UsbMask(ENDPOINTS)
+    mask = UsbMask(CONFIGURATION)
     device = bytes.fromhex("12010002ef0201400912010000010102 0301".replace(" ", ""))
-    assert mask.control(bytes.fromhex("8006000100001200"), device) == device
-    assert mask.control(bytes.fromhex("8006000100000800"), device[:8]) == device[:8]
+    assert control(mask, "8006000100001200", device) == device
+    assert control(mask, "8006000100000800", device[:8]) == device[:8]
     string = bytes((2 + 14, 3)) + "SN-0042".encode("utf-16-le")
-    assert mask.control(bytes.fromhex("800603030904ff00"), string) == string[:2] + b"*" * 14
+    assert control(mask, "800603030904ff00", string) == string[:2] + b"*" * 14
     languages = bytes.fromhex("04030904")
-    assert mask.control(bytes.fromhex("800600030000ff00"), languages) == languages
+    assert control(mask, "800600030000ff00", languages) == languages
     configuration = (
         bytes.fromhex("090209000001008032") + bytes.fromhex("0921111100012234 00".replace(" ", "")) + b"\x06\x99seed"
     )
-    assert mask.control(bytes.fromhex("800600020000ff00"), configuration) == configuration[:-4] + b"****"
+    assert control(mask, "800600020000ff00", configuration) == configuration[:-4] + b"****"
 
 
 def test_only_known_requests_show_their_data():
-    mask = UsbMask(ENDPOINTS)
+    mask = UsbMask(CONFIGURATION)
     line_coding = bytes.fromhex("00c20100000008")
-    assert mask.control(bytes.fromhex("2120000000000700"), line_coding) == line_coding
-    assert mask.control(bytes.fromhex("2120000000000700"), b"2718281") == b"*******"
-    assert mask.control(bytes.fromhex("8000000000000200"), b"\1\0") == b"\1\0"
-    assert mask.control(bytes.fromhex("c006000100001200"), b"\x02\x01") == b"**", "a vendor's request"
+    assert control(mask, "2120000000000700", line_coding) == line_coding
+    assert control(mask, "2120000000000700", b"2718281") == b"*******"
+    assert control(mask, "8000000000000200", b"\1\0") == b"\1\0"
+    assert control(mask, "c006000100001200", b"\x02\x01") == b"**", "a vendor's request"
     assert mask.transfer(0x82, bytes.fromhex("a1200000000002000300")) == bytes.fromhex("a1200000000002000300")
     assert mask.transfer(0x82, b"seed") == b"****"
-    assert mask.transfer(0x05, b"seed") == b"****", "an endpoint that nobody named"
+    assert mask.transfer(0x05, b"seed") == b"****", "a vendor's pipe"
+    assert mask.transfer(0x06, b"seed") == b"****", "a pipe that is not there"
+
+
+def test_a_reader_is_found_by_its_descriptors_and_hidden_without_them():
+    message = ccid.XfrBlock(0, 2, data=SELECT_OATH).encode()
+    assert UsbMask(CONFIGURATION).transfer(0x03, message) == message
+    assert UsbMask(CONFIGURATION[:-1]).transfer(0x03, message) == b"*" * len(message)
 
 
 def test_a_usb_serial_line_shows_whole_frames_and_fills_pieces():
-    mask = UsbMask(ENDPOINTS)
+    mask = UsbMask(CONFIGURATION)
     frame = framing.encode_frame(Kind.APDU, 1, 7, SELECT_OATH)
     assert mask.transfer(0x01, frame) == frame
     assert mask.transfer(0x01, frame[:9]) == b"*" * 9

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,6 +94,21 @@ def test_check_finds_the_file_that_udev_reads(tmp_path: Path, capsys: pytest.Cap
     assert f"{old} is not what this version" in err
     run(capsys, "install", "--root", tmp_path)
     assert run(capsys, "check", "--root", tmp_path)[0] == 0
+
+
+def test_check_misses_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = udev_rules.write(tmp_path)
+    monkeypatch.setattr(udev_rules, "installed", lambda root: path)
+    groups = [SimpleNamespace(gr_name="dialout"), SimpleNamespace(gr_name="hwtoken")]
+    monkeypatch.setattr("grp.getgrall", lambda: groups)
+    assert run(capsys, "check")[0] == 0
+    groups.pop()
+    code, _, err = run(capsys, "check")
+    assert code == 3
+    assert "no group hwtoken" in err
+    assert run(capsys, "check", "--root", tmp_path)[0] == 0, "an image's groups are not ours"
 
 
 def test_install_without_the_right_to(

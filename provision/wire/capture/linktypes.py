@@ -15,6 +15,7 @@ import struct
 from dataclasses import dataclass
 
 from provision.wire.capture.pcapng import Direction
+from provision.wire.usb import IN
 
 
 @enum.unique
@@ -59,7 +60,6 @@ class Transfer(enum.IntEnum):
     BULK = 3
 
 
-IN = 0x80  # of an endpoint's address: towards the host
 IN_PROGRESS = -115  # -EINPROGRESS: the status of an URB that was only submitted
 
 
