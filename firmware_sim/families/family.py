@@ -13,6 +13,8 @@ __all__ = ["NAMES", "Family", "UnknownFamily", "family", "variants"]
 _FAMILIES = {
     "reference": "firmware_sim.families.reference",
     "yubikey": "firmware_sim.families.yubikey",
+    "molto2": "firmware_sim.families.molto2",
+    "token2": "firmware_sim.families.token2",
 }
 
 NAMES = tuple(_FAMILIES)

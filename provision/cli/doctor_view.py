@@ -1,4 +1,4 @@
-"""This machine as the doctor's checks want to see it. Looks only: opens no token, starts nothing.
+"""This machine as the doctor's checks want to see it. Opens no token, changes nothing.
 
 `root` is where the file system begins, so that a test can build a machine of files.
 """

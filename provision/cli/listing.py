@@ -38,6 +38,9 @@ def list_command(context: Context, devices: Path | None, everything: bool) -> No
     They are known by their USB identity, or by the name of the card reader that they are. Asked is only who has a
     serial line: those, the links in /dev/hwtoken and, with --devices, those in a folder of your choice. A port of any
     other device is left alone unless you say --all.
+
+    STATUS is ready, present (a card reader: not asked, lest others lose it), busy, no permission, silent, or foreign
+    (it answers, but not as any token that is known here).
     """
     from provision.links.pcsc import readers
     from provision.links.usb_places import usb_readers

@@ -40,6 +40,7 @@ from provision.model import (
     Code,
     CredentialInfo,
     NewCredential,
+    OtpParameters,
     PinState,
     Secret,
     TokenInfo,
@@ -157,7 +158,7 @@ class ReferenceSession:
         keys = FACTORY_KEYS if admin_key is None else self._derived(admin_key)
         self._keys, self._channel = keys, None
         try:
-            self._open_channel(self._selected or reference.MANAGEMENT_AID)
+            self._open_channel(self._selected or oath.OATH_AID)
         except AdminKeyIncorrect:
             self._keys = None
             raise
@@ -181,6 +182,12 @@ class ReferenceSession:
         if not hmac.compare_digest(receipt, scp03.put_key_receipt(FIRST_KVN, new)):
             raise RemoteProtocolError(f"{self._who} confirmed other keys than it was given")
         self._keys = new
+
+    def require_storable(self, credential: NewCredential) -> None:
+        encoded(put_message(credential).encode)
+
+    def assume(self, parameters: OtpParameters) -> None:
+        """It lists its credentials."""
 
     def put(self, credential: NewCredential) -> None:
         command = Command(CLA_PLAIN, oath.Ins.PUT, 0, 0, encoded(put_message(credential).encode))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import sys
 
 import pytest
 
@@ -85,6 +87,26 @@ def test_without_the_group_only_root_is_left(udev: Udev) -> None:
     (line,) = udev.apply(("add", TOKEN.line), devices=[TOKEN], group=None)
     assert line.group == str((1 << 32) - 1)
     assert any("Unknown group 'hwtoken'" in complaint for complaint in line.complaints)
+
+
+def test_what_provision_installs_is_enough(udev: Udev) -> None:
+    """From a machine that has neither the rules nor the group."""
+    provision = f"{sys.executable} -m provision"
+    script = f"""
+        if {provision} udev check; then exit 1; fi
+        {provision} udev install
+        {provision} udev install
+        {provision} udev check
+        getent group hwtoken
+        udevadm test --action=add /sys{TOKEN.line} 2>&1
+    """
+    text = udev.run("sh", "-euc", script, devices=[TOKEN], rules=None, group=None)
+    assert "made the group hwtoken" in text
+    assert "left as it was: /etc/udev/rules.d/70-hwtoken.rules" in text
+    number = re.search(r"^hwtoken:[^:]*:(\d+):", text, flags=re.MULTILINE)
+    assert number
+    assert f"GROUP {number[1]}\n" in text
+    assert "Unknown group" not in text
 
 
 def test_a_mistake_in_the_file_is_told(udev: Udev) -> None:
