@@ -26,12 +26,17 @@ def open_address(rest: str, options: LinkOptions) -> CcidLink:
     where, _, busid = rest.rpartition("/")
     if not busid or not (where.startswith("/") or _is_port(where.rpartition(":")[2])):
         raise UsageError(f"{address} is no USB/IP address", hint="for example usbip:127.0.0.1:3240/1-1")
+    return open_exported(UsbipBackend(where, busid, options.clock), address, options)
+
+
+def open_exported(backend: UsbipBackend, address: str, options: LinkOptions) -> CcidLink:
+    """The first device that `backend` sees. Raises LinkError, RemoteProtocolError."""
     try:
-        device = usb.core.find(backend=UsbipBackend(where, busid, options.clock))
+        device = usb.core.find(backend=backend)
     except usb.core.USBError as error:
         raise link_error(error, address) from error
     if device is None:
-        raise NotFound(f"there is no device {busid} at usbip:{where}", hint="is it plugged in there?")
+        raise NotFound(f"there is no device at {address}", hint="is it plugged in there?")
     return open_device(device, address, options)
 
 

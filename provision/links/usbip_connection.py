@@ -110,6 +110,8 @@ class UsbipConnection:
             raise self._broken("answers an import with a list")
         if reply.device is None:
             raise usb_error(errno.EBUSY)
+        if max(reply.device.busnum, reply.device.devnum) > 0xFFFF:
+            raise self._broken("numbers the device as no command can")
         self._devid = reply.device.devid
         return reply.device
 
