@@ -109,7 +109,7 @@ class _TheirEcho(Interface):
 def serve_ours() -> None:
     """A process: our echo on a free port, which it prints."""
     loop = Loop(DeviceClock(), ticking=True)
-    port = UsbipPort(loop, _EchoLines())
+    port = UsbipPort(loop, UsbDevice(_EchoLines()))
     port.plug()
     print(port.address.removeprefix("usbip:").partition("/")[0], flush=True)
     with stopped_by_signals(loop):
