@@ -26,6 +26,7 @@ from usbip.function import Interface
 
 from bench.links import Row
 from firmware_sim.clocks import SystemClock as DeviceClock
+from firmware_sim.clocks import monotonic
 from firmware_sim.families.family import family
 from firmware_sim.links.framed import FramedLink
 from firmware_sim.links.loop import Loop, stopped_by_signals
@@ -108,8 +109,8 @@ class _TheirEcho(Interface):
 
 def serve_ours() -> None:
     """A process: our echo on a free port, which it prints."""
-    loop = Loop(DeviceClock(), ticking=True)
-    port = UsbipPort(loop, _EchoLines())
+    loop = Loop(DeviceClock(), ticking=True, monotonic=monotonic)
+    port = UsbipPort(loop, UsbDevice(_EchoLines()))
     port.plug()
     print(port.address.removeprefix("usbip:").partition("/")[0], flush=True)
     with stopped_by_signals(loop):
