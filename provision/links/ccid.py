@@ -32,6 +32,7 @@ from provision.wire import WireError, apdu
 from provision.wire.ccid import (
     HEADER,
     MAX_MESSAGE,
+    WAITING_TIME_S,
     Abort,
     Chain,
     Command,
@@ -50,8 +51,6 @@ from provision.wire.usb_descriptors import CcidDescriptor
 
 SLOT = 0  # a token has one card
 MAX_RESPONSE = 65538  # bytes: an extended APDU's longest data and its status word
-# What one unit of a time extension is worth when the card does not say: ISO/IEC 7816-3's default BWI of 4, at 3.57 MHz.
-WAITING_TIME_S = 1.6
 
 _LONGEST_SHORT = 5 + 255 + 1
 # dwFeatures (5.1)

@@ -21,11 +21,20 @@ from provision.errors import (
     RemoteProtocolError,
     Timeout,
 )
-from provision.links.ccid import MAX_RESPONSE, WAITING_TIME_S, CcidLink
+from provision.links.ccid import MAX_RESPONSE, CcidLink
 from provision.links.framed import MAX_PENDING_S
 from provision.links.link import LinkOptions
 from provision.wire import ccid
-from provision.wire.ccid import Chain, CommandStatus, DataBlock, IccStatus, SlotError, SlotStatus, XfrBlock
+from provision.wire.ccid import (
+    WAITING_TIME_S,
+    Chain,
+    CommandStatus,
+    DataBlock,
+    IccStatus,
+    SlotError,
+    SlotStatus,
+    XfrBlock,
+)
 from provision.wire.ccid_transfer import Decoder
 from provision.wire.usb_descriptors import CcidDescriptor
 
