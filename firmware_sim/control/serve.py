@@ -127,11 +127,11 @@ def _served(
 def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
     """The token of that number, made anew or taken from its state file, and its serial."""
     supply = Supply()
-    serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or 'SIM'}{number + 1:05d}"
+    serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or fleet.family.serial_prefix}{number + 1:05d}"
     kind = fleet.family
     flash: Flash
     if fleet.state is None:
-        serial = serial or _random_serial(rng)
+        serial = serial or _random_serial(kind, rng)
         geometry = kind.flash
         flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
         oscillator = QuartzOscillator(fleet.quartz.start(fleet.clock.now(), rng.getrandbits(64)))
@@ -155,7 +155,7 @@ def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random
     if not path.exists():
         image = TokenImage(
             family=fleet.family.name,
-            serial=serial or _random_serial(rng),
+            serial=serial or _random_serial(fleet.family, rng),
             model=fleet.family.model,
             firmware=fleet.family.firmware_text,
             oscillator=fleet.quartz.start(now, rng.getrandbits(64)),
@@ -192,8 +192,8 @@ def _make_directory(path: Path) -> None:
         raise ControlError(f"no directory for the fleet at {path}: {error.strerror}", exit_code=9) from None
 
 
-def _random_serial(rng: random.Random) -> str:
-    return f"SIM{rng.randrange(10**8):08d}"
+def _random_serial(kind: Family, rng: random.Random) -> str:
+    return f"{kind.serial_prefix}{rng.randrange(10**8):08d}"
 
 
 def _generators(fleet: Fleet) -> Iterator[random.Random]:
