@@ -180,6 +180,18 @@ class TestDescriptors:
     def test_descriptors_that_there_are_not(self, host: Host, value: int) -> None:
         assert host.control(0x80, usb.Request.GET_DESCRIPTOR, value, 0x0409, 255) is None
 
+    def test_an_interface_has_nothing_more_to_describe(self, host: Host) -> None:
+        for interface in range(3):
+            assert host.control(0x81, usb.Request.GET_DESCRIPTOR, 0x2200, interface, 255) is None
+
+    @pytest.mark.parametrize(
+        ("firmware", "bcd"), [((5, 7, 4), 0x0574), ((1, 0, 0), 0x0100), ((12, 3, 10), 0x1239), ((3, 14, 0), 0x0390)]
+    )
+    def test_the_firmware_is_bcddevice(self, host: Host, firmware: tuple[int, int, int], bcd: int) -> None:
+        lines = _Only(host.cable, (CCID,))
+        lines.family = dataclasses.replace(lines.family, firmware=firmware)
+        assert UsbDevice(lines).descriptor.bcdDevice == bcd
+
     def test_strings_in_another_language(self, host: Host) -> None:
         assert host.control(0x80, usb.Request.GET_DESCRIPTOR, 0x0301, 0x0407, 255) is None
 
@@ -275,6 +287,13 @@ class TestSerialLine:
         assert host.device.drained  # nobody is left to read that answer
         host.control(0x21, 0x22, 1)
         assert host.frame(framing.Kind.APDU, 3, 77, SELECT).kind == framing.Kind.ERROR
+
+    def test_clearing_a_halt_leaves_the_session_alone(self, host: Host) -> None:
+        host.frame(framing.Kind.HELLO, 0, 77, b"\x01")
+        for address in (SERIAL_OUT, SERIAL_IN):
+            host.control(0x02, usb.Request.SET_FEATURE, 0, address)
+            host.control(0x02, usb.Request.CLEAR_FEATURE, 0, address)
+        assert host.frame(framing.Kind.APDU, 1, 77, SELECT).kind == framing.Kind.APDU_REPLY
 
     def test_a_host_that_does_not_fetch_waits(self, host: Host) -> None:
         host.frame(framing.Kind.HELLO, 0, 77, b"\x01")
