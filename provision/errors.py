@@ -15,7 +15,7 @@
     |   +-- PinRequired                6
     |   +-- PinIncorrect               6   attempts_remaining
     |   +-- PinBlocked                 6
-    |   +-- AdminKeyIncorrect          6   the SCP03 keys are not the token's
+    |   +-- AdminKeyIncorrect          6   the key is not the token's; attempts_remaining where it counts
     |   +-- StorageFull
     |   +-- NoSuchCredential
     |   +-- TokenRefused                   any other status word: status_word
@@ -125,7 +125,13 @@ class PinBlocked(TokenError):
 
 
 class AdminKeyIncorrect(TokenError):
+    """`attempts_remaining`: None where the token counts none, or does not tell."""
+
     exit_code = 6
+
+    def __init__(self, message: str, *, attempts_remaining: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.attempts_remaining = attempts_remaining
 
 
 class StorageFull(TokenError):

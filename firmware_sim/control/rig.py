@@ -186,6 +186,7 @@ class Rig:
 
     def _insert(self) -> None:
         """Power first: a USB plug's power pins are the longer ones, so that who asks at once is answered."""
+        self._token.power_off()  # it is on still where the host's side cut it off
         self._power_up(button_held=False)
         try:
             self._plug.plug()

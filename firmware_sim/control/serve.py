@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware_sim.clocks import SteerableClock, SystemClock
+from firmware_sim.clocks import SteerableClock, SystemClock, monotonic
 from firmware_sim.control.errors import ControlError
 from firmware_sim.control.listener import ControlListener, control_directory, open_tcp, open_unix
 from firmware_sim.control.ops import perform
@@ -92,7 +92,7 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: 
     """
     _allow_files(fleet.count * _FILES_PER_TOKEN + _FILES_BESIDE)
     with contextlib.ExitStack() as stack:
-        loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock))
+        loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock), monotonic=monotonic)
         stack.callback(loop.close)
         stack.enter_context(stopped_by_signals(loop))
         directory = stack.enter_context(control_directory())
@@ -127,11 +127,11 @@ def _served(
 def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
     """The token of that number, made anew or taken from its state file, and its serial."""
     supply = Supply()
-    serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or 'SIM'}{number + 1:05d}"
+    serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or fleet.family.serial_prefix}{number + 1:05d}"
     kind = fleet.family
     flash: Flash
     if fleet.state is None:
-        serial = serial or _random_serial(rng)
+        serial = serial or _random_serial(kind, rng)
         geometry = kind.flash
         flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
         oscillator = QuartzOscillator(fleet.quartz.start(fleet.clock.now(), rng.getrandbits(64)))
@@ -155,7 +155,7 @@ def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random
     if not path.exists():
         image = TokenImage(
             family=fleet.family.name,
-            serial=serial or _random_serial(rng),
+            serial=serial or _random_serial(fleet.family, rng),
             model=fleet.family.model,
             firmware=fleet.family.firmware_text,
             oscillator=fleet.quartz.start(now, rng.getrandbits(64)),
@@ -192,8 +192,8 @@ def _make_directory(path: Path) -> None:
         raise ControlError(f"no directory for the fleet at {path}: {error.strerror}", exit_code=9) from None
 
 
-def _random_serial(rng: random.Random) -> str:
-    return f"SIM{rng.randrange(10**8):08d}"
+def _random_serial(kind: Family, rng: random.Random) -> str:
+    return f"{kind.serial_prefix}{rng.randrange(10**8):08d}"
 
 
 def _generators(fleet: Fleet) -> Iterator[random.Random]:

@@ -41,7 +41,8 @@ class Family:
     `iManufacturer`, `iProduct`: the strings themselves. `functions`: what it is on USB, in the order of its interfaces;
     a family without CDC_ACM has no serial line. `instructions`: the names that its documents give its commands.
     `atr`: ISO/IEC 7816-3, what a reader shows. `chip`: makes the chip of a token that has just been powered.
-    `quirks`: names of known deviations that drivers must mind.
+    `quirks`: names of known deviations that drivers must mind. `serial_prefix`: how a new token's serial begins, digits
+    follow.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Family:
     instructions: tuple[type[enum.IntEnum], ...]
     chip: Callable[[Board], Chip]
     quirks: frozenset[str] = field(default_factory=frozenset)
+    serial_prefix: str = "SIM"
 
     @property
     def firmware_text(self) -> str:

@@ -85,6 +85,7 @@ PORTS = {
     "pty": "firmware_sim.links.pty",
     "tcp": "firmware_sim.links.tcp",
     "usbip": "firmware_sim.links.usbip",
+    "vhci": "firmware_sim.links.vhci",
     "vpcd": "firmware_sim.links.vpcd",
 }
 

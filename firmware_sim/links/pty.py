@@ -26,7 +26,7 @@ from firmware_sim.seams import DeviceLink
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> PtyPort:
-    return PtyPort(loop, recorded(lines.framed(), options), options.pty_link)
+    return PtyPort(loop, recorded(lines.framed(), options.recorder), options.pty_link)
 
 
 class PtyPort:

@@ -1,15 +1,23 @@
-"""A line that tells a capture what passes."""
+"""Lines and channels that tell a capture what passes."""
 
 from __future__ import annotations
 
-from firmware_sim.links.port import PortOptions
-from firmware_sim.seams import DeviceLink
-from provision.wire.capture.recorder import SerialTap
+from typing import TYPE_CHECKING
+
+from firmware_sim.seams import ApduChannel, DeviceLink
+
+if TYPE_CHECKING:  # every port asks here, and hardly one is captured
+    from provision.wire.capture.recorder import ApduTap, Recorder, SerialTap
 
 
-def recorded(line: DeviceLink, options: PortOptions) -> DeviceLink:
+def recorded(line: DeviceLink, recorder: Recorder | None) -> DeviceLink:
     """The line itself where nothing is captured."""
-    return line if options.recorder is None else _RecordedLine(line, options.recorder.serial())
+    return line if recorder is None else _RecordedLine(line, recorder.serial())
+
+
+def recorded_channel(channel: ApduChannel, recorder: Recorder | None) -> ApduChannel:
+    """For a wire of whole APDUs. The channel itself where nothing is captured."""
+    return channel if recorder is None else _RecordedChannel(channel, recorder.apdus())
 
 
 class _RecordedLine:
@@ -35,3 +43,31 @@ class _RecordedLine:
         for reply in replies:
             self._tap.to_host(reply)
         return replies
+
+
+class _RecordedChannel:
+    """An ApduChannel around another."""
+
+    def __init__(self, channel: ApduChannel, tap: ApduTap) -> None:
+        self._channel = channel
+        self._tap = tap
+
+    def transmit(self, apdu: bytes) -> bytes | None:
+        self._tap.command(apdu)
+        return self._told(self._channel.transmit(apdu))
+
+    def poll(self) -> bytes | None:
+        return self._told(self._channel.poll())
+
+    @property
+    def deadline(self) -> float | None:
+        return self._channel.deadline
+
+    def reset(self) -> None:
+        self._tap.reset()
+        self._channel.reset()
+
+    def _told(self, response: bytes | None) -> bytes | None:
+        if response is not None:
+            self._tap.response(response)
+        return response

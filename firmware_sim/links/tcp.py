@@ -15,7 +15,7 @@ from firmware_sim.seams import DeviceLink
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> TcpPort:
-    return TcpPort(loop, recorded(lines.framed(), options), options.bind)
+    return TcpPort(loop, recorded(lines.framed(), options.recorder), options.bind)
 
 
 class TcpPort:

@@ -50,6 +50,11 @@ class Session:
     def imported(self) -> bool:
         return self._device is not None
 
+    @property
+    def drained(self) -> bool:
+        """Whether the host has fetched every reply of the device."""
+        return self._device is None or self._device.drained
+
     def receive(self, data: bytes) -> list[bytes]:
         replies: list[bytes] = []
         try:
@@ -85,7 +90,6 @@ class Session:
         if request.busid != BUSID or not self._export.take(self):
             return _REFUSED
         self._device = self._export.device
-        self._device.reset()
         self._decoder.imported = True
         return ImportReply(0, self._device.exported.device)
 

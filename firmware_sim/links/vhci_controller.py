@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from firmware_sim.links.port import PortError
 
-SYSFS, DEV = Path("/sys"), Path("/dev")
-
 _CONTROLLERS = "devices/platform/vhci_hcd.0"
 _FREE = 4  # VDEV_ST_NULL
 _NO_DEVICE = "0-0"
@@ -38,12 +36,11 @@ class _Row(NamedTuple):
 
 
 class Controller:
-    """`sysfs`, `dev`: where the kernel shows its devices and their nodes. Raises PortError that says what to do."""
+    """`root`: where sys, dev and run are. Raises PortError that says what to do."""
 
-    def __init__(self, sysfs: Path = SYSFS, dev: Path = DEV) -> None:
-        self._sysfs = sysfs
-        self._dev = dev
-        self._home = sysfs / _CONTROLLERS
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._sysfs, self._dev, self._run = root / "sys", root / "dev", root / "run"
+        self._home = self._sysfs / _CONTROLLERS
 
     def attach(self, fd: int, devid: int, speed: int) -> int:
         """Give the device at the other end of the stream socket `fd` to the kernel: the port that it is on now.
@@ -62,24 +59,27 @@ class Controller:
             f"all {taken} ports of this kernel's virtual USB host controller are taken; stop another simulator first"
         )
 
-    def device(self, port: int) -> Path | None:
-        """The device on that port, in sysfs, once the kernel has chosen its configuration."""
-        for row in self._rows():
-            if row.port == port and row.busid != _NO_DEVICE:
-                device = self._sysfs / "bus" / "usb" / "devices" / row.busid
-                return device if _read(device / "bConfigurationValue") else None
-        return None
+    def node(self, port: int, *, tty: bool) -> Path | None:
+        """The node of the device on that port, or of the serial line that it has, once it may be opened: where udev
+        runs, its rules have been applied by then.
 
-    def tty(self, port: int) -> Path | None:
-        """The node of the serial line that the device on that port has, once it is there."""
-        device = self.device(port)
-        if device is None:
+        For whoever serves the device himself: reads only what the kernel tells without the device's lock, which it
+        holds while it waits for the device's answers. (Not `uevent`, not `bConfigurationValue`.)
+        """
+        busid = next((row.busid for row in self._rows() if row.port == port), _NO_DEVICE)
+        device = self._sysfs / "bus" / "usb" / "devices" / busid
+        interfaces = f"{busid}:*"  # there once the kernel has chosen a configuration
+        if tty:
+            lines = device.glob(f"{interfaces}/tty/*")
+            return next((node for line in lines if (node := self._openable(line, line.name))), None)
+        if not any(device.glob(interfaces)):
             return None
-        for entry in device.glob(f"{device.name}:*/tty/*"):
-            node = self._dev / entry.name
-            if node.exists():
-                return node
-        return None
+        return self._openable(device, f"bus/usb/{_read(device / 'busnum'):0>3}/{_read(device / 'devnum'):0>3}")
+
+    def _openable(self, place: Path, name: str) -> Path | None:
+        node, udev = self._dev / name, self._run / "udev"
+        applied = not (udev / "control").exists() or (udev / "data" / f"c{_read(place / 'dev')}").exists()
+        return node if applied and node.exists() else None
 
     def _takes(self, request: str) -> bool:
         """Whether the port was still free."""

@@ -14,17 +14,24 @@ import enum
 import errno
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import LOOPBACK, Lines, PortError, PortOptions
+from firmware_sim.links.recorded import recorded_channel
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import ApduChannel, DeviceLink, PowerLost
+
+if TYPE_CHECKING:
+    from provision.wire.capture.recorder import Recorder
 
 DEFAULT_PORT = 0x8C7B  # vpcd's own; the reader's second slot listens on the port after it
 DEFAULT_READER = "Virtual PCD 00 00"  # vpcd's own, in Debian too, and its first slot
 
 _DIAL_S = 2.0  # how long to wait for the first connection
-_REDIAL_S = 0.2  # vpcd looks for a new card about every 0.4 s
+# A card stays out this long before it is put in again. vpcd looks about every 0.4 s, and pcscd has to see the slot
+# empty once: a card that is back before, after it failed to answer a reset, is a mute one to pcscd for ever.
+_REDIAL_S = 1.0
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK}
 
 
@@ -113,12 +120,16 @@ class VpcdCard:
 class VpcdPort:
     """Implements Port. `reader`: the name under which PC/SC shows the reader that listens at `host` and `port`."""
 
-    def __init__(self, loop: Loop, lines: Lines, host: str, port: int, reader: str) -> None:
+    def __init__(
+        self, loop: Loop, lines: Lines, host: str, port: int, reader: str, recorder: Recorder | None = None
+    ) -> None:
         self._loop = loop
         self._lines = lines
         self._target = (host, port)
         self._reader = reader
-        self._line: DeviceLink = lines.line(lambda channel: VpcdCard(channel, lines.family.atr, self._hang_up))
+        self._line: DeviceLink = lines.line(
+            lambda channel: VpcdCard(recorded_channel(channel, recorder), lines.family.atr, self._hang_up)
+        )
         self._plugged = False
         self._dialling: socket.socket | None = None
         self._connection: socket.socket | None = None
@@ -182,7 +193,7 @@ class VpcdPort:
         self._connection.close()
         self._stream = self._connection = None
         if self._plugged:
-            self._loop.until(self._dialled, _REDIAL_S)
+            self._loop.repeat(self._dialled, _REDIAL_S)
 
     def _dialled(self) -> bool:
         """Try to put the card back into the reader: whether nothing is left to try."""
@@ -207,10 +218,8 @@ class VpcdPort:
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> VpcdPort:
     """Raises PortError."""
-    if options.recorder is not None:
-        raise PortError("--capture records serial lines and USB, and --link vpcd is neither: leave one of them out")
     host, port = _dialled_place(options.dial) if options.dial else (LOOPBACK, DEFAULT_PORT)
-    return VpcdPort(loop, lines, host, port, options.reader_name or DEFAULT_READER)
+    return VpcdPort(loop, lines, host, port, options.reader_name or DEFAULT_READER, options.recorder)
 
 
 def _dialled_place(text: str) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""This machine as the doctor's checks want to see it. Looks only: opens no token, starts nothing.
+"""This machine as the doctor's checks want to see it. Opens no token, changes nothing.
 
 `root` is where the file system begins, so that a test can build a machine of files.
 """
@@ -10,7 +10,6 @@ import getpass
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import socket
 import stat
 import sys
@@ -21,6 +20,7 @@ from provision.cli import ccid_table, udev_rules
 from provision.cli.doctor_checks import Holder, Module, Node, View
 from provision.cli.itself import own_command
 from provision.families.identities import family_of
+from provision.links.ports import kernel_line
 
 # Module -> the distribution that it must come from, and whether provision needs it for anything at all. yubikit is
 # not ours; but PyPI's canokey-manager puts a fork of it over Yubico's, and ykman then fails in strange ways.
@@ -31,18 +31,21 @@ _MODULES = {
     "yubikit": ("yubikey-manager", False),
 }
 
+_DAEMONS = ("usr/sbin", "usr/bin", "usr/local/sbin")
+
 
 def look(root: Path = Path("/")) -> View:
     linux = sys.platform == "linux"
     rules = udev_rules.installed(root)
     table = ccid_table.find(root)
     tokens = list(_tokens(root)) if linux else []
-    exists, member, now = _membership() if linux else (False, False, False)
+    user = _user() if linux else getpass.getuser()
+    exists, member, now = _membership(user) if linux else (False, False, False)
     return View(
         platform=sys.platform,
         command=own_command(),
         python=sys.executable,
-        user=getpass.getuser(),
+        user=user,
         udev_runs=(root / "run/udev/control").exists(),
         systemd_runs=(root / "run/systemd/system").is_dir(),
         rules_current=None if rules is None else rules.read_text("utf-8") == udev_rules.packaged(),
@@ -50,7 +53,7 @@ def look(root: Path = Path("/")) -> View:
         in_group=member,
         in_group_now=now,
         modem_manager_runs=any(name == "ModemManager" for _, name in _processes(root)),
-        pcscd_installed=shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None,
+        pcscd_installed=any((root / folder / "pcscd").exists() for folder in _DAEMONS),
         pcscd_listens=_listens(root / "run/pcscd/pcscd.comm"),
         libusb=_libusb(),
         modules=_modules(),
@@ -63,7 +66,7 @@ def look(root: Path = Path("/")) -> View:
 def _tokens(root: Path) -> Iterator[tuple[tuple[int, int], list[Path]]]:
     """((idVendor, idProduct), its device files) of each token on USB, by the kernel's sysfs."""
     for device in sorted((root / "sys/bus/usb/devices").glob("*")):
-        text = {name: _line(device / name) for name in ("idVendor", "idProduct", "product", "busnum", "devnum")}
+        text = {name: kernel_line(device / name) for name in ("idVendor", "idProduct", "product", "busnum", "devnum")}
         if not (text["idVendor"] and text["idProduct"] and text["busnum"] and text["devnum"]):
             continue  # an interface, or unplugged this very moment
         numbers = int(text["idVendor"], 16), int(text["idProduct"], 16)
@@ -71,13 +74,6 @@ def _tokens(root: Path) -> Iterator[tuple[tuple[int, int], list[Path]]]:
             usb = root / f"dev/bus/usb/{int(text['busnum']):03}/{int(text['devnum']):03}"
             lines = [root / "dev" / tty.name for tty in sorted(device.glob("*:*/tty/*"))]
             yield numbers, [*lines, usb]
-
-
-def _line(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return None
 
 
 def _node(root: Path, path: Path) -> Node:
@@ -103,7 +99,8 @@ def _holders(root: Path, path: Path) -> Iterator[Holder]:
     """Who has the file open, as far as we may see it, or has locked it, which anybody may see."""
     status = path.stat()
     locked = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    lockers = {int(words[4]) for line in _lines(root / "proc/locks") if locked in (words := line.split())}
+    locks = (kernel_line(root / "proc/locks") or "").splitlines()
+    lockers = {int(words[4]) for words in map(str.split, locks) if locked in words}
     for pid, name in _processes(root):
         if pid in lockers or (pid != os.getpid() and _has_open(root / f"proc/{pid}/fd", path)):
             yield Holder(pid, name)
@@ -117,26 +114,27 @@ def _has_open(descriptors: Path, path: Path) -> bool:
 
 def _processes(root: Path) -> Iterator[tuple[int, str]]:
     for comm in sorted((root / "proc").glob("[0-9]*/comm")):
-        if name := _line(comm):
+        if name := kernel_line(comm):
             yield int(comm.parent.name), name
 
 
-def _lines(path: Path) -> list[str]:
-    return (_line(path) or "").splitlines()
-
-
-def _membership() -> tuple[bool, bool, bool]:
-    """Whether there is the group, this user is in it, and this process has it."""
-    import grp
+def _user() -> str:
+    """By the number, since the environment may tell of another. A container's user often has no name."""
     import pwd
+
+    return _name(lambda: pwd.getpwuid(os.getuid()).pw_name, os.getuid())
+
+
+def _membership(user: str) -> tuple[bool, bool, bool]:
+    """Whether there is the group, the user is in it, and this process has it."""
+    import grp
 
     try:
         group = grp.getgrnam(udev_rules.GROUP)
     except KeyError:
         return False, False, False
-    user = pwd.getpwuid(os.getuid())
-    member = user.pw_name in group.gr_mem or user.pw_gid == group.gr_gid
-    return True, member, group.gr_gid in (os.getegid(), *os.getgroups())
+    now = group.gr_gid in (os.getegid(), *os.getgroups())
+    return True, now or user in group.gr_mem, now
 
 
 def _listens(path: Path) -> bool:

@@ -13,11 +13,14 @@ from provision.cli.output import table
 from provision.cli.station_options import ledger_file, ledger_option, open_ledger
 from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
 from provision.families.driver import identify
-from provision.families.identities import family_of
+from provision.families.identities import family_of, family_of_reader
 from provision.links.ports import Place, serial_ports
 from provision.model import ClockKind, TokenInfo
 
 PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever else sits on a port never does
+
+_READERS = ("usb:", "pcsc:")
+_USABLE = ("ready", "present")
 
 
 @click.command("list")
@@ -32,44 +35,46 @@ PROBE_TIMEOUT_S = 0.6  # a token answers HELLO within milliseconds; whatever els
 def list_command(context: Context, devices: Path | None, everything: bool) -> None:
     """Show the tokens that are plugged in.
 
-    They are known by their USB identity. Asked are those, the links in /dev/hwtoken and, with --devices, those in a
-    folder of your choice; a port of any other device is left alone unless you say --all.
+    They are known by their USB identity, or by the name of the card reader that they are. Asked is only who has a
+    serial line: those, the links in /dev/hwtoken and, with --devices, those in a folder of your choice. A port of any
+    other device is left alone unless you say --all.
+
+    STATUS is ready, present (a card reader: not asked, lest others lose it), busy, no permission, silent, or foreign
+    (it answers, but not as any token that is known here).
     """
-    places = serial_ports(devices)
-    asked = [place for place in places if everything or place.chosen or _family(place)]
-    rows = [_probed(context, place) for place in asked]
+    from provision.links.pcsc import readers
+    from provision.links.usb_places import usb_readers
+
+    places = [*serial_ports(devices), *usb_readers(), *readers()]
+    ours = [place for place in places if everything or place.chosen or _family(place)]
+    rows = _one_for_each_token([_row(context, place) for place in ours])
     shown = [row for row in rows if everything or row["family"] or row["status"] != "silent"]
     head = ("ADDRESS", "FAMILY", "SERIAL", "NAME", "STATUS")
-    cells = [(row["address"], row["family"], row["serial"], row["label"], row["status"]) for row in shown]
-    text = table([head, *[tuple(cell or "-" for cell in line) for line in cells]])
+    text = table([head, *map(_cells, shown)])
     context.result({"tokens": shown}, text if shown else "no token found")
-    if len(asked) < len(places) and not shown:
-        left = len(places) - len(asked)
+    left = sum(not place.address.startswith(_READERS) for place in places if place not in ours)
+    if left and not shown:
         context.say(f"{left} serial port{'s' * (left > 1)} of other devices not asked: `provision list --all` does")
 
 
 def _family(place: Place) -> str | None:
-    return family_of(place.idVendor, place.idProduct, place.product)
+    by_reader = family_of_reader(place.reader) if place.reader else None
+    return by_reader or family_of(place.idVendor, place.idProduct, place.product)
 
 
-def _probed(context: Context, place: Place) -> dict[str, str | None]:
-    """One place: status ready, busy, no permission, foreign (speaks, but no family we know) or silent.
+def _row(context: Context, place: Place) -> dict[str, Any]:
+    """One place: status ready, busy, no permission, foreign (speaks, but no family we know), silent, or present.
 
-    What the token does not say itself its USB descriptor does.
+    Present: not asked, because whoever opens a card reader takes it from others and resets the card in it. What the
+    token does not say itself its USB descriptor does.
     """
     info: TokenInfo | None = None
-    try:
-        with context.open_link(place.address, timeout_s=PROBE_TIMEOUT_S) as link:
-            _, info = identify(link)
-            status = "ready"
-    except Busy:
-        status = "busy"
-    except PermissionDenied:
+    if not place.openable:
         status = "no permission"
-    except ProtocolError:
-        status = "foreign"
-    except LinkError:
-        status = "silent"
+    elif place.address.startswith(_READERS):
+        status = "present"
+    else:
+        status, info = _probed(context, place.address)
     family = _family(place)
     return {
         "address": place.address,
@@ -77,7 +82,47 @@ def _probed(context: Context, place: Place) -> dict[str, str | None]:
         "serial": info.serial if info else place.serial if family else None,
         "label": info.label if info else None,
         "status": status,
+        "also": [],
     }
+
+
+def _probed(context: Context, address: str) -> tuple[str, TokenInfo | None]:
+    try:
+        with context.open_link(address, timeout_s=PROBE_TIMEOUT_S) as link:
+            return "ready", identify(link)[1]
+    except Busy:
+        return "busy", None
+    except PermissionDenied:
+        return "no permission", None
+    except ProtocolError:
+        return "foreign", None
+    except LinkError:
+        return "silent", None
+
+
+def _one_for_each_token(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A token has an address for each way to it: the one that can be used goes first, the others are its `also`. What
+    is reached the same way is another token, whatever serial it shows."""
+    kept: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda row: row["status"] not in _USABLE):
+        same = next((other for other in kept if _same_token(other, row)), row)
+        if same is row:
+            kept.append(row)
+        else:
+            same["also"].append(row["address"])
+    return [row for row in rows if row in kept]
+
+
+def _same_token(kept: dict[str, Any], row: dict[str, Any]) -> bool:
+    ways = {address.partition(":")[0] for address in (kept["address"], *kept["also"])}
+    known = row["family"] and row["serial"]
+    same = (kept["family"], kept["serial"]) == (row["family"], row["serial"])
+    return bool(known) and same and row["address"].partition(":")[0] not in ways
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    status = "; also ".join((row["status"], *row["also"]))
+    return tuple(cell or "-" for cell in (row["address"], row["family"], row["serial"], row["label"], status))
 
 
 @click.command("info")

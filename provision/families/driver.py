@@ -10,7 +10,7 @@ from provision.clock import Clock
 from provision.errors import RemoteProtocolError
 from provision.families.identities import UsbIdentity
 from provision.links.link import Link
-from provision.model import ClockReading, Code, CredentialInfo, NewCredential, Secret, TokenInfo
+from provision.model import ClockReading, Code, CredentialInfo, NewCredential, OtpParameters, Secret, TokenInfo
 
 
 class Session(Protocol):
@@ -19,8 +19,9 @@ class Session(Protocol):
     Every method raises LinkError, ProtocolError or TokenError. What a family lacks raises NotSupported(capability) with
     a sentence that says why (`a YubiKey has no clock: its host sends the time`).
 
-    always          info, put, delete, reset, authenticate
-    LIST            credentials, rename; without it a token does not tell what it holds
+    always          info, require_storable, put, delete, reset, authenticate
+    LIST            credentials, rename; without it a token does not tell what it holds, and wants `assume` before
+                    write_clock if that leaves its seed alone
     CODE_READ       calculate; without it a token shows its codes, to people only
     CLOCK_READ      read_clock
     CLOCK_SET       write_clock
@@ -29,6 +30,7 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
+    OPEN_RESET      factory_reset needs no `authenticate`: whoever holds such a token may reset it
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
     BUTTON_CONFIRMS what change_admin_key and factory_reset ask for happens when its button is pressed, after they
@@ -56,7 +58,16 @@ class Session(Protocol):
 
     def change_admin_key(self, admin_key: Secret) -> None: ...
 
+    def require_storable(self, credential: NewCredential) -> None:
+        """Raise what `put` would raise for a credential that this family cannot hold. Nothing is sent.
+
+        Raises InputError, NotSupported.
+        """
+
     def put(self, credential: NewCredential) -> None: ...
+
+    def assume(self, parameters: OtpParameters) -> None:
+        """What the credential on a token without LIST is. Nothing is sent; a family with LIST does nothing."""
 
     def delete(self, name: str) -> None: ...
 
@@ -106,6 +117,9 @@ class Driver(Protocol):
 # name -> "module:attribute", asked in this order.
 DRIVERS = {
     "reference": "provision.families.reference:DRIVER",
+    "yubikey": "provision.families.yubikey:DRIVER",
+    "molto2": "provision.families.molto2:DRIVER",  # before token2, whose tokens answer what only a Molto2 understands
+    "token2": "provision.families.token2:DRIVER",
 }
 
 

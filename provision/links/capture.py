@@ -1,4 +1,4 @@
-"""Captures on the host's side: the file that `--capture` writes, and the tap on a stream. See docs/CAPTURE.md.
+"""Captures on the host's side: the file that `--capture` writes, and the taps on streams and links: docs/CAPTURE.md.
 
 Twin: firmware_sim/control/capture.py.
 """
@@ -9,10 +9,13 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from provision.errors import InputError
+from provision.errors import InputError, ProvisionError
 from provision.links.framed import ByteStream
-from provision.wire.capture.recorder import SerialTap
+from provision.links.link import Link
+from provision.wire.capture.recorder import ApduTap, SerialTap
 
 
 class CaptureFile:
@@ -86,3 +89,36 @@ class RecordedStream:
     def close(self) -> None:
         self._tap.close()
         self._stream.close()
+
+
+class RecordedLink:
+    """A Link around one that shows no other bytes than the APDUs, and begins anew after an error."""
+
+    def __init__(self, link: Link, tap: ApduTap) -> None:
+        self._link = link
+        self._tap = tap
+
+    @property
+    def address(self) -> str:
+        return self._link.address
+
+    def exchange(self, command: bytes) -> bytes:
+        self._tap.command(command)
+        try:
+            response = self._link.exchange(command)
+        except ProvisionError:
+            self._tap.reset()
+            raise
+        self._tap.response(response)
+        return response
+
+    def close(self) -> None:
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

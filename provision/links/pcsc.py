@@ -15,14 +15,17 @@ import enum
 import importlib
 import math
 import queue
+import re
 import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
 
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, UsageError
-from provision.links.link import LinkOptions
+from provision.links.link import Link, LinkOptions
+from provision.links.ports import Place
 
+CARD_S = 3.0  # how long a reader may take to notice a card; vsmartcard's takes almost two seconds after a restart
 TOUCH_S = 30.0  # how much longer than `timeout_s` a card may take, because it may wait for a person
 
 
@@ -206,7 +209,7 @@ class PcscLink:
     def _with_cards(self, context: int, readers: Sequence[str]) -> list[str]:
         """Which of the readers have a card. A card that has just been plugged in is given its time to be noticed."""
         clock = self._options.clock
-        deadline = clock.monotonic() + self._options.timeout_s
+        deadline = clock.monotonic() + CARD_S
         known = [(name, _STATE_UNAWARE) for name in readers]
         while True:
             left_ms = max(0, math.ceil((deadline - clock.monotonic()) * 1000))
@@ -274,6 +277,37 @@ def load() -> Scard:
         ) from None
 
 
-def open_address(rest: str, options: LinkOptions) -> PcscLink:
+def readers() -> list[Place]:
+    """The card readers of the PC/SC service, none where there is no service; no card is spoken to.
+
+    pcscd writes the USB serial in brackets into the name, where there is one.
+    """
+    try:
+        scard = load()
+    except LinkError:
+        return []
+    code, context = scard.SCardEstablishContext(_SCOPE_SYSTEM)
+    if _unsigned(code) != Result.OK:
+        return []
+    try:
+        code, names = scard.SCardListReaders(context, [])
+    finally:
+        scard.SCardReleaseContext(context)
+    if _unsigned(code) != Result.OK:
+        return []
+    return [Place(f"pcsc:{name}", serial=_serial(name), reader=name) for name in names]
+
+
+def _serial(reader: str) -> str | None:
+    match = re.search(r"\(([^()]+)\) [0-9A-F]{2} [0-9A-F]{2}$", reader)
+    return match[1] if match else None
+
+
+def open_address(rest: str, options: LinkOptions) -> Link:
     """`pcsc:READER`: the reader's name, or a part that only one reader with a card has. Case does not matter."""
-    return PcscLink(load(), rest, options)
+    link = PcscLink(load(), rest, options)
+    if options.recorder is None:
+        return link
+    from provision.links.capture import RecordedLink
+
+    return RecordedLink(link, options.recorder.apdus())

@@ -15,6 +15,7 @@ class Place:
 
     The USB fields are those of the device descriptor, `product` and `serial` the strings themselves; None where there
     is no USB device, or it does not tell. `chosen`: a link leads here that udev or a person made for a token.
+    `reader`: the name of a PC/SC reader. `openable`: False if it is known that we may not open it.
     """
 
     address: str
@@ -23,6 +24,8 @@ class Place:
     product: str | None = None
     serial: str | None = None
     chosen: bool = False
+    reader: str | None = None
+    openable: bool = True
 
 
 def serial_ports(folder: Path | None = None) -> list[Place]:
@@ -58,3 +61,11 @@ def _links(*folders: Path | None) -> dict[str, str]:
                 if entry.is_char_device():
                     found.setdefault(os.path.realpath(entry), str(entry))
     return found
+
+
+def kernel_line(path: Path) -> str | None:
+    """What a file of sysfs or procfs says; None if it is not there, or its device or process has just gone."""
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return None

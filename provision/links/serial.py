@@ -83,6 +83,6 @@ def _open_error(address: str, error: OSError) -> LinkError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return PermissionDenied(
             f"you may not open {address}",
-            hint="install the udev rules (udev/README) or join the port's group, often dialout, and log in again",
+            hint="sudo provision udev install; for other ports join the port's group, often dialout, and log in again",
         )
     return LinkError(f"{address} cannot be opened as a serial port", hint="check the address with `provision list`")

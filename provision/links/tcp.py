@@ -14,19 +14,21 @@ DEFAULT_HOST = "127.0.0.1"
 
 
 class TcpStream:
-    """A ByteStream over a connected socket."""
+    """A ByteStream over a connected socket, of any family; its timeout becomes that of writing, seconds."""
 
     def __init__(self, connection: socket.socket, address: str, clock: Clock) -> None:
         self._socket = connection
         self._address = address
         self._clock = clock
+        self._write_timeout_s = connection.gettimeout()
+        connection.setblocking(False)
 
     def write(self, data: bytes) -> None:
         try:
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise Timeout(f"{self._address} takes no more data") from None
-        except OSError as error:
+            # All of it at once is the rule: then nothing needs to wait, and nobody asks for the time.
+            if (sent := self._sent(data)) < len(data):
+                self._write_rest(data[sent:])
+        except (OSError, ValueError) as error:  # ValueError: select on a socket that was closed
             raise self._gone() from error
 
     def read(self, deadline: float) -> bytes:
@@ -35,7 +37,7 @@ class TcpStream:
             if not select.select([self._socket], [], [], left)[0]:
                 return b""
             data = self._socket.recv(65536)
-        except (OSError, ValueError) as error:  # ValueError: select on a socket that was closed
+        except (OSError, ValueError) as error:
             raise self._gone() from error
         if not data:
             raise self._gone()
@@ -43,6 +45,23 @@ class TcpStream:
 
     def close(self) -> None:
         self._socket.close()
+
+    def _write_rest(self, data: bytes) -> None:
+        start = self._clock.monotonic()
+        while data:
+            left = None
+            if self._write_timeout_s is not None:
+                left = max(0.0, start + self._write_timeout_s - self._clock.monotonic())
+            if not select.select([], [self._socket], [], left)[1]:
+                raise Timeout(f"{self._address} takes no more data")
+            data = data[self._sent(data) :]
+
+    def _sent(self, data: bytes) -> int:
+        """How much the system took."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
 
     def _gone(self) -> LinkError:
         return LinkError(f"the connection to {self._address} broke", hint="check that the token still runs there")

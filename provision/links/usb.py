@@ -23,7 +23,7 @@ import usb.core
 import usb.util
 
 from provision.errors import Busy, LinkError, NotFound, PermissionDenied, RemoteProtocolError, Timeout, UsageError
-from provision.links.ccid import CcidLink
+from provision.links.ccid import CcidLink, Pipe
 from provision.links.link import LinkOptions
 from provision.wire import WireError
 from provision.wire.ccid import REQUEST_ABORT
@@ -31,7 +31,7 @@ from provision.wire.usb import DescriptorType, DeviceClass, decode_string
 from provision.wire.usb_descriptors import CcidDescriptor, split_descriptors
 
 _CLASS_REQUEST_TO_INTERFACE = 0x21
-_GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.EPROTO, errno.ECONNRESET}
+_GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET}
 _INSTALL_LIBUSB = {
     "darwin": "install it: brew install libusb",
     "win32": "install it: pip install libusb-package, and give the token the WinUSB driver with Zadig",
@@ -118,7 +118,7 @@ def open_device(device: Any, address: str, options: LinkOptions) -> CcidLink:
     """A link to the CCID interface of a pyusb device; whatever happens, the device is given back. Raises LinkError."""
     try:
         interface, reader = _ccid_interface(device, address)
-        pipe = UsbPipe(device, interface, address)
+        pipe = _opened(device, interface, address, options)
     except BaseException as error:
         usb.util.dispose_resources(device)
         if isinstance(error, usb.core.USBError):
@@ -127,20 +127,35 @@ def open_device(device: Any, address: str, options: LinkOptions) -> CcidLink:
     return CcidLink(pipe, reader, address, options)
 
 
+def _opened(device: Any, interface: Any, address: str, options: LinkOptions) -> Pipe:
+    pipe = UsbPipe(device, interface, address)
+    if options.recorder is None:
+        return pipe
+    from provision.links.usb_recorded import RecordedPipe
+
+    try:
+        return RecordedPipe(pipe, device, options.recorder)
+    except BaseException:
+        pipe.close()
+        raise
+
+
 class UsbPipe:
     """A Pipe (links/ccid.py) over a pyusb interface. Takes it from a kernel driver, which gets it back at the end."""
 
     def __init__(self, device: Any, interface: Any, address: str) -> None:
         """Raises usb.core.USBError when the interface cannot be claimed, RemoteProtocolError without bulk pipes."""
         self._device = device
-        self._number: int = interface.bInterfaceNumber
+        self.interface: int = interface.bInterfaceNumber
         self._address = address
         self._out = _bulk_endpoint(interface, usb.util.ENDPOINT_OUT, address)
         self._in = _bulk_endpoint(interface, usb.util.ENDPOINT_IN, address)
-        self._packet: int = self._out.wMaxPacketSize
-        self._detached = _detach_kernel_driver(device, self._number)
+        self.out_address: int = self._out.bEndpointAddress
+        self.in_address: int = self._in.bEndpointAddress
+        self.packet: int = self._in.wMaxPacketSize
+        self._detached = _detach_kernel_driver(device, self.interface)
         try:
-            usb.util.claim_interface(device, self._number)
+            usb.util.claim_interface(device, self.interface)
         except BaseException:
             self._give_back()
             raise
@@ -149,7 +164,7 @@ class UsbPipe:
         limit_ms = _milliseconds(timeout_s)
         try:
             self._out.write(transfer, limit_ms)
-            if len(transfer) % self._packet == 0:
+            if len(transfer) % self._out.wMaxPacketSize == 0:
                 self._out.write(b"", limit_ms)
         except usb.core.USBError as error:
             if error.errno == errno.EPIPE:
@@ -174,7 +189,7 @@ class UsbPipe:
                 _CLASS_REQUEST_TO_INTERFACE,
                 REQUEST_ABORT,
                 seq << 8 | slot,
-                self._number,
+                self.interface,
                 None,
                 _milliseconds(timeout_s),
             )
@@ -184,7 +199,7 @@ class UsbPipe:
 
     def close(self) -> None:
         with contextlib.suppress(usb.core.USBError):
-            usb.util.release_interface(self._device, self._number)
+            usb.util.release_interface(self._device, self.interface)
         self._give_back()
         usb.util.dispose_resources(self._device)
 
@@ -192,7 +207,7 @@ class UsbPipe:
         if self._detached:
             self._detached = False
             with contextlib.suppress(usb.core.USBError):
-                self._device.attach_kernel_driver(self._number)
+                self._device.attach_kernel_driver(self.interface)
 
     def _read_again(self, size: int, limit_ms: int) -> bytes:
         try:
@@ -218,7 +233,7 @@ def link_error(error: Any, address: str) -> LinkError:
             f"you may not open {address}", hint="sudo provision udev install, then plug the token in again"
         )
     if code == errno.EBUSY:
-        if pcscd_runs():
+        if address.startswith("usb:") and pcscd_runs():  # no daemon takes what is not on a real bus
             return Busy(
                 f"pcscd holds the reader at {address}",
                 hint="use its pcsc: address (`provision list`), or sudo systemctl stop pcscd.socket pcscd",
@@ -277,8 +292,8 @@ def _class_descriptor(interface: Any, address: str) -> CcidDescriptor:
 
 def _bulk_endpoint(interface: Any, direction: int, address: str) -> Any:
     for endpoint in interface:
-        kind = usb.util.endpoint_type(endpoint.bmAttributes)
-        if kind == usb.util.ENDPOINT_TYPE_BULK and usb.util.endpoint_direction(endpoint.bEndpointAddress) == direction:
+        bulk = usb.util.endpoint_type(endpoint.bmAttributes) == usb.util.ENDPOINT_TYPE_BULK
+        if bulk and usb.util.endpoint_direction(endpoint.bEndpointAddress) == direction and endpoint.wMaxPacketSize:
             return endpoint
     raise RemoteProtocolError(f"the reader at {address} has no pair of bulk pipes")
 

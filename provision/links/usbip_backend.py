@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import socket
 from array import array
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ import usb.backend
 import usb.core
 
 from provision.clock import Clock, SystemClock
+from provision.links.framed import ByteStream
 from provision.links.usbip_connection import CONNECT_TIMEOUT_S, UsbipConnection, connect, usb_error
 from provision.wire import WireError
 from provision.wire.usb import IN, DescriptorType, Feature, Recipient, Request, SetupPacket
@@ -75,7 +75,7 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]  # pyusb has no 
         where: str,
         busid: str | None,
         clock: Clock,
-        dial: Callable[[str], socket.socket] = connect,
+        dial: Callable[[str, Clock], ByteStream] = connect,
     ) -> None:
         self._where = where
         self._busid = busid
@@ -191,7 +191,7 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]  # pyusb has no 
         """As detach_kernel_driver."""
 
     def _connect(self) -> UsbipConnection:
-        return UsbipConnection(self._dial(self._where), self._clock)
+        return UsbipConnection(self._dial(self._where, self._clock), self._clock)
 
     def _import(self, dev: ExportedDevice) -> Handle:
         """The device, imported and configured, with its descriptors read."""
@@ -211,6 +211,8 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]  # pyusb has no 
     def _configuration(self, dev: ExportedDevice, index: int) -> Configuration:
         if dev.descriptor is None:
             self.close_device(self._import(dev))
+        if index >= len(dev.configurations):  # the list told of more
+            raise usb_error(errno.EPROTO)
         return dev.configurations[index]
 
 
@@ -228,9 +230,19 @@ def _read_descriptors(connection: UsbipConnection) -> tuple[DeviceDescriptor, tu
             )
             for index in range(device.bNumConfigurations)
         )
+        for configuration in configurations:
+            _check_counts(configuration)
     except WireError as error:
         raise usb.core.USBError(f"the device describes itself wrongly: {error}", errno=errno.EPROTO) from error
     return device, configurations
+
+
+def _check_counts(configuration: Configuration) -> None:
+    """pyusb believes bNumEndpoints. Raises WireError for one that is wrong."""
+    for interface in configuration.interfaces:
+        there = len(configuration.endpoints(interface))
+        if there != interface.bNumEndpoints:
+            raise WireError(f"an interface with {interface.bNumEndpoints} endpoints has {there}")
 
 
 def _get_descriptor(connection: UsbipConnection, kind: int, index: int, length: int) -> bytes:

@@ -16,6 +16,9 @@ from collections import deque
 import usb.core
 
 from provision.clock import Clock
+from provision.errors import LinkError, Timeout
+from provision.links.framed import ByteStream
+from provision.links.tcp import TcpStream, host_and_port
 from provision.wire import WireError
 from provision.wire.usbip import (
     IN,
@@ -36,6 +39,7 @@ from provision.wire.usbip_stream import HostDecoder
 
 CONNECT_TIMEOUT_S = 5.0  # until the other end has answered a request that is not a transfer
 UNLINK_TIMEOUT_S = 1.0  # until it has confirmed that a transfer is taken back; it has only to look
+_A_WHILE_S = 3600.0  # how long one look lasts that has no deadline
 
 # Numbers of Linux on the wire, on any system. What is not here is EIO, as the kernel's own host side has it.
 _ERRNO = {
@@ -50,34 +54,41 @@ _ERRNO = {
 _Message = DevlistReply | ImportReply | SubmitReply | UnlinkReply
 
 
-def connect(where: str, timeout_s: float = CONNECT_TIMEOUT_S) -> socket.socket:
-    """A stream to `HOST:PORT`, `PORT` on this machine, or the Unix socket `/PATH`. Raises usb.core.USBError."""
+def connect(where: str, clock: Clock) -> TcpStream:
+    """A stream to `HOST:PORT`, `PORT` on this machine, or the Unix socket `/PATH`. Raises UsageError for a place
+    that is none of these, usb.core.USBError."""
     try:
         if where.startswith("/"):
-            stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                stream.settimeout(timeout_s)
-                stream.connect(where)
-            except BaseException:
-                stream.close()
-                raise
-            return stream
-        host, _, port = where.rpartition(":")
-        stream = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout_s)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = _connect_unix(where)
+        else:
+            connection = socket.create_connection(host_and_port(where, f"usbip:{where}"), CONNECT_TIMEOUT_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except TimeoutError:
         raise usb_timeout() from None
     except OSError as error:
         absent = isinstance(error, ConnectionRefusedError | FileNotFoundError | socket.gaierror)
         raise usb_error(errno.ECONNREFUSED if absent else error.errno or errno.EIO) from error
-    return stream
+    return TcpStream(connection, where, clock)
+
+
+def _connect_unix(path: str) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "no Unix sockets on this system")
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_TIMEOUT_S)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class UsbipConnection:
     """A connected stream and what has come on it. Every method raises usb.core.USBError, and ENODEV once it broke."""
 
-    def __init__(self, stream: socket.socket, clock: Clock) -> None:
-        self._stream: socket.socket | None = stream
+    def __init__(self, stream: ByteStream, clock: Clock) -> None:
+        self._stream: ByteStream | None = stream
         self._clock = clock
         self._under_way: dict[int, int] = {}  # seqnum -> bytes asked for, 0 for an OUT transfer
         self._decoder = HostDecoder(self._under_way.get)
@@ -87,7 +98,7 @@ class UsbipConnection:
 
     def devices(self) -> tuple[ListedDevice, ...]:
         """What the other end exports. It hangs up afterwards: close the connection."""
-        self._send(DevlistRequest().encode(), CONNECT_TIMEOUT_S)
+        self._send(DevlistRequest().encode())
         reply = self._operation()
         if not isinstance(reply, DevlistReply):
             raise self._broken("refuses to list its devices")
@@ -95,12 +106,14 @@ class UsbipConnection:
 
     def attach(self, busid: str) -> Device:
         """Import a device. Raises USBError EBUSY when it is refused: another host has it, or it is not there."""
-        self._send(ImportRequest(busid).encode(), CONNECT_TIMEOUT_S)
+        self._send(ImportRequest(busid).encode())
         reply = self._operation()
         if not isinstance(reply, ImportReply):
             raise self._broken("answers an import with a list")
         if reply.device is None:
             raise usb_error(errno.EBUSY)
+        if max(reply.device.busnum, reply.device.devnum) > 0xFFFF:
+            raise self._broken("numbers the device as no command can")
         self._devid = reply.device.devid
         return reply.device
 
@@ -129,7 +142,7 @@ class UsbipConnection:
         seqnum = submit.seqnum
         deadline = None if timeout_s is None else self._clock.monotonic() + timeout_s
         self._under_way[seqnum] = submit.length if submit.direction == IN else 0
-        self._send(submit.encode(), timeout_s)
+        self._send(submit.encode())
         reply = self._reply(SubmitReply, seqnum, deadline) or self._take_back(seqnum)
         if reply is None:
             raise usb_timeout()
@@ -141,7 +154,7 @@ class UsbipConnection:
         """UNLINK a transfer; its answer, when that was quicker."""
         unlink = Unlink(self._next(), self._devid, target)
         deadline = self._clock.monotonic() + UNLINK_TIMEOUT_S
-        self._send(unlink.encode(), UNLINK_TIMEOUT_S)
+        self._send(unlink.encode())
         answer: SubmitReply | None = None
         while (message := self._message(deadline)) is not None:
             if isinstance(message, UnlinkReply) and message.seqnum == unlink.seqnum:
@@ -170,42 +183,29 @@ class UsbipConnection:
     def _message(self, deadline: float | None) -> _Message | None:
         """The next message, None when the deadline passed."""
         while not self._arrived:
-            left = None if deadline is None else deadline - self._clock.monotonic()
-            if left is not None and left <= 0:
-                return None
-            stream = self._open_stream()
-            stream.settimeout(left)
             try:
-                data = stream.recv(65536)
-            except TimeoutError:
-                return None
-            except OSError as error:
+                data = self._open_stream().read(self._clock.monotonic() + _A_WHILE_S if deadline is None else deadline)
+            except LinkError as error:
                 self.close()
                 raise usb_error(errno.ENODEV) from error
-            if not data:
-                self.close()
-                raise usb_error(errno.ENODEV)
+            if not data and deadline is not None:
+                return None
             try:
                 self._arrived.extend(self._decoder.feed(data))
             except WireError as error:
                 raise self._broken(f"breaks the protocol: {error}") from error
         return self._arrived.popleft()
 
-    def _send(self, data: bytes, timeout_s: float | None) -> None:
+    def _send(self, data: bytes) -> None:
         """All of `data` at once: a header that travels alone would wait for its acknowledgement."""
-        stream = self._open_stream()
-        stream.settimeout(timeout_s)
         try:
-            stream.sendall(data)
-        except TimeoutError:
+            self._open_stream().write(data)
+        except LinkError as error:
             # Half a message may be out: nothing can follow it.
             self.close()
-            raise usb_timeout() from None
-        except OSError as error:
-            self.close()
-            raise usb_error(errno.ENODEV) from error
+            raise (usb_timeout() if isinstance(error, Timeout) else usb_error(errno.ENODEV)) from error
 
-    def _open_stream(self) -> socket.socket:
+    def _open_stream(self) -> ByteStream:
         if self._stream is None:
             raise usb_error(errno.ENODEV)
         return self._stream

@@ -30,7 +30,7 @@ from provision.wire.usbip import (
 
 
 class DeviceDecoder:
-    """What a host sends, cut into messages, however it was split. A stream that broke a rule stays broken.
+    """What a host sends, cut into messages, however it was split.
 
     Set `imported` when an import was granted, before asking for the next message: commands follow. Holds at most one
     unfinished message beside what it was fed.
@@ -45,6 +45,10 @@ class DeviceDecoder:
     def feed(self, data: bytes) -> Iterator[DevlistRequest | ImportRequest | Submit | Unlink]:
         """Every message that `data` completes, in order. Raises WireError."""
         buffer = self._buffer
+        # A whole command in one read is the rule; spare it the buffer.
+        if not buffer and self.imported and _command_size(data, self._max_transfer) == len(data):
+            yield _command(data)
+            return
         buffer += data
         while len(buffer) >= self._needed:
             size = _command_size(buffer, self._max_transfer) if self.imported else _request_size(buffer)
@@ -58,7 +62,7 @@ class DeviceDecoder:
 
 
 class HostDecoder:
-    """What a device's end sends, cut into messages, however it was split. A stream that broke a rule stays broken.
+    """What a device's end sends, cut into messages, however it was split.
 
     `asked(seqnum)`: how many bytes the host asked for by that IN transfer, 0 for an OUT transfer, None if it has no
     such transfer under way. Holds at most one unfinished message beside what it was fed.
@@ -73,6 +77,10 @@ class HostDecoder:
     def feed(self, data: bytes) -> Iterator[DevlistReply | ImportReply | SubmitReply | UnlinkReply]:
         """Every message that `data` completes, in order. Raises WireError."""
         buffer = self._buffer
+        # As above: a whole answer in one read.
+        if not buffer and self._imported and self._answer_size(data) == len(data):
+            yield _answer(data)
+            return
         buffer += data
         while len(buffer) >= self._needed:
             size = self._answer_size(buffer) if self._imported else _reply_size(buffer)
@@ -84,7 +92,7 @@ class HostDecoder:
             self._needed = OPERATION_SIZE
             yield _answer(raw) if self._imported else self._reply(raw)
 
-    def _answer_size(self, buffer: bytearray) -> int:
+    def _answer_size(self, buffer: bytes | bytearray) -> int:
         if len(buffer) < HEADER_SIZE or buffer[3] != Command.RET_SUBMIT:
             return HEADER_SIZE
         asked, actual = self._asked(int.from_bytes(buffer[4:8], "big")), int.from_bytes(buffer[24:28], "big")
@@ -119,7 +127,7 @@ def _reply_size(buffer: bytearray) -> int:
     return OPERATION_SIZE + (Device.SIZE if _code(buffer) == Operation.REP_IMPORT else 0)
 
 
-def _command_size(buffer: bytearray, max_transfer: int) -> int:
+def _command_size(buffer: bytes | bytearray, max_transfer: int) -> int:
     if len(buffer) < HEADER_SIZE or buffer[3] != Command.SUBMIT or buffer[15] == IN:
         return HEADER_SIZE
     length = int.from_bytes(buffer[24:28], "big")

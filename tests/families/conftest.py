@@ -7,7 +7,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from provision.families.driver import Session
 from provision.families.reference import DRIVER
 from provision.links.inprocess import open_device
 from provision.links.link import LINKS, Link, LinkOptions, open_link
+from tests.pcsc.room import Room
 
 SERIAL = "HT-0001"
 START = 1_767_225_600.25  # 2026-01-01 00:00:00.25 UTC: between two edges
@@ -118,15 +119,15 @@ class InProcess:
 class Process:
     """A token in a process of its own, steered through its control channel; blank again by `begin`.
 
-    `link`: the wire it hangs on, as `firmware-sim run --link` names it.
+    `link`: the wire it hangs on, as `firmware-sim run --link` names it. `within`: a command that carries out another.
     """
 
-    def __init__(self, folder: Path, link: str) -> None:
+    def __init__(self, folder: Path, link: str, within: Sequence[str] = ()) -> None:
         path = folder / "clock"
         path.write_text(f"{START}\n")
         self.clock = FileClock(path)
-        command = [sys.executable, "-m", "firmware_sim", "run", "--link", link, "--serial", SERIAL, "--json"]
-        self._process = subprocess.Popen([*command, "--clock", f"file:{path}"], stdout=subprocess.PIPE, text=True)
+        run = [*within, sys.executable, "-m", "firmware_sim", "run", "--link", link, "--serial", SERIAL, "--json"]
+        self._process = subprocess.Popen([*run, "--clock", f"file:{path}"], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         born = json.loads(self._process.stdout.readline())
         self._address = born["address"]
@@ -138,8 +139,8 @@ class Process:
     def begin(self) -> None:
         self._press = False
         self._control.request("battery", event="replace")
-        self._control.request("power", state="off")
-        self._control.request("power", state="on", hold_button=True)
+        self._power("off")
+        self._power("on", hold_button=True)
         # A new battery leaves the clock waiting to be set.
         session = self.session()
         session.authenticate(None)
@@ -177,8 +178,11 @@ class Process:
         self._control.request("battery", event="dead")
 
     def restart(self) -> None:
-        self._control.request("power", state="off")
-        self._control.request("power", state="on")
+        self._power("off")
+        self._power("on")
+
+    def _power(self, state: str, **more: bool) -> None:
+        self._control.request("power", state=state, **more)
 
     def _pending(self, seconds_left: int) -> None:
         if self._press:
@@ -188,14 +192,40 @@ class Process:
             self._control.request("advance", seconds=seconds_left + 1)
 
 
+class Card(Process):
+    """As a card in a reader, which takes its time to notice that a card went or came."""
+
+    def _power(self, state: str, **more: bool) -> None:
+        from tests.pcsc import wait_for_card  # needs pyscard, which only the lane with a reader has
+
+        super()._power(state, **more)
+        wait_for_card.main(self._address.removeprefix("pcsc:"), "present" if state == "on" else "absent")
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """pcscd with a reader for the token; this process sees no other. libpcsclite looks only once where pcscd is."""
+    room = Room(tmp_path_factory.mktemp("reader"), "Virtual PCD")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PCSCLITE_CSOCK_NAME", room.socket)
+        yield room
+    room.close()
+
+
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Process]]:
+def processes(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Process]]:
     """The process on a wire, started when it is first asked for."""
     started: dict[str, Process] = {}
 
     def on(link: str) -> Process:
         if link not in started:
-            started[link] = Process(tmp_path_factory.mktemp(link), link)
+            folder = tmp_path_factory.mktemp(link)
+            if link == "vpcd":
+                started[link] = Card(folder, link, request.getfixturevalue("reader").inside)
+            else:
+                started[link] = Process(folder, link)
         return started[link]
 
     yield on
@@ -203,7 +233,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
         one.close()
 
 
-@pytest.fixture(params=["inprocess", "pty", "usbip"])
+@pytest.fixture(params=["inprocess", "pty", "usbip", pytest.param("vpcd", marks=pytest.mark.pcsc)])
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     if request.param == "inprocess":
         yield InProcess(ManualClock(START))

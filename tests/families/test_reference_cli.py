@@ -275,7 +275,9 @@ def ports(run, monkeypatch):
         Place("stranger:gone", 0x0403, 0x6001, "FT232R USB UART", "A50285BI"),
     ]
     monkeypatch.setattr("provision.cli.listing.serial_ports", lambda folder: found)
-    run.found = found
+    monkeypatch.setattr("provision.links.usb_places.usb_readers", lambda: run.usb)
+    monkeypatch.setattr("provision.links.pcsc.readers", lambda: run.pcsc)
+    run.found, run.usb, run.pcsc = found, [], []
     return run
 
 
@@ -299,14 +301,72 @@ def test_list_leaves_other_peoples_devices_alone(ports):
 
 def test_list_names_a_token_that_does_not_answer(ports):
     place = ports.found[0]
-    ports.found[:] = [dataclasses.replace(place, address=f"port:{why}") for why in ("gone", "busy", "shut")]
+    ports.found[:] = [
+        dataclasses.replace(place, address=f"port:{why}", serial=f"of {why}") for why in ("gone", "busy", "shut")
+    ]
     rows = ports("list", "--json", token=False).json["tokens"]
     assert [(row["family"], row["serial"], row["status"]) for row in rows] == [
-        ("reference", "HT-0001", status) for status in ("silent", "busy", "no permission")
+        ("reference", "of gone", "silent"),
+        ("reference", "of busy", "busy"),
+        ("reference", "of shut", "no permission"),
     ]
 
 
-def test_list_of_nothing(run, monkeypatch):
-    monkeypatch.setattr("provision.cli.listing.serial_ports", lambda folder: [])
-    ended = run("list", token=False)
+def usb(serial, **more):
+    return Place(f"usb:1209:0001/{serial}", 0x1209, 0x0001, "hwtoken reference token", serial, **more)
+
+
+def reader(serial, name="hwtoken reference token"):
+    full = f"{name} ({serial}) 00 00"
+    return Place(f"pcsc:{full}", serial=serial, reader=full)
+
+
+def test_list_shows_a_token_once(ports):
+    ports.found[:] = ports.found[:1]
+    ports.usb = [usb("HT-0001"), usb("HT-0002"), usb("HT-0003", openable=False)]
+    ports.pcsc = [reader("HT-0001"), reader("HT-0003"), reader("7", name="Gem e-Seal Pro")]
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert [(row["address"], row["status"], row["also"]) for row in rows] == [
+        ("port:token", "ready", ["usb:1209:0001/HT-0001", "pcsc:hwtoken reference token (HT-0001) 00 00"]),
+        ("usb:1209:0001/HT-0002", "present", []),
+        ("pcsc:hwtoken reference token (HT-0003) 00 00", "present", ["usb:1209:0001/HT-0003"]),
+    ]
+    assert [row["serial"] for row in rows] == ["HT-0001", "HT-0002", "HT-0003"]
+    text = ports("list", token=False).out.splitlines()
+    assert text[3].endswith("present; also usb:1209:0001/HT-0003")
+    everything = ports("list", "--all", "--json", token=False).json["tokens"]
+    assert everything[-1] == {
+        "address": "pcsc:Gem e-Seal Pro (7) 00 00",
+        "family": None,
+        "serial": None,
+        "label": None,
+        "status": "present",
+        "also": [],
+    }
+
+
+def test_two_tokens_of_one_serial_are_two(ports):
+    ports.found[:] = [ports.found[0], dataclasses.replace(ports.found[0], address="port:busy")]
+    ports.usb = [usb("HT-0001"), usb("HT-0001")]
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert [(row["address"], row["also"]) for row in rows] == [
+        ("port:token", ["usb:1209:0001/HT-0001"]),
+        ("usb:1209:0001/HT-0001", ["port:busy"]),
+    ]
+
+
+def test_a_token_does_not_steer_the_terminal(ports):
+    ports.found.clear()
+    ports.usb = [usb("\x1b[2Jgone\r\x9b"), usb("two\nlines")]
+    text = ports("list", token=False).out
+    assert r"\x1b[2Jgone\x0d\x9b" in text
+    assert not set(text) & {"\x1b", "\r", "\x9b"}
+    assert len(text.splitlines()) == 3, "nor does it forge a line of the table"
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert rows[0]["serial"] == "\x1b[2Jgone\r\x9b"
+
+
+def test_list_of_nothing(ports):
+    ports.found.clear()
+    ended = ports("list", token=False)
     assert (ended.exit_code, ended.out) == (0, "no token found\n")

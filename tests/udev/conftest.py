@@ -61,14 +61,26 @@ class Udev:
         assert len(outcomes) == len(events), text
         return outcomes
 
-    def run(self, *command: str, devices: Sequence[Plugged], rules: str = RULES, group: int | None = GROUP) -> str:
+    def run(
+        self, *command: str, devices: Sequence[Plugged], rules: str | None = RULES, group: int | None = GROUP
+    ) -> str:
         """What a command prints that sees these devices, and no others."""
         described, file = self._folder / "devices.umockdev", self._folder / "rules"
         described.write_text(recording(*devices), "utf-8")
-        file.write_text(rules, "utf-8")
+        if rules is not None:
+            file.write_text(rules, "utf-8")
         done = subprocess.run(
             [
-                *("unshare", "--mount", "--propagation", "private", "sh", SANDBOX, file, str(group or "-")),
+                *(
+                    "unshare",
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "sh",
+                    SANDBOX,
+                    file if rules else "-",
+                    str(group or "-"),
+                ),
                 *("umockdev-run", "--device", described, "--", *command),
             ],
             cwd=ROOT,

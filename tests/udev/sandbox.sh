@@ -1,7 +1,7 @@
 #!/bin/sh
 # sandbox.sh RULES GROUP COMMAND...: run a command where udev may do as it likes. To be started by `unshare --mount`.
-# /dev and /run are private (`udevadm test` makes its links in the real ones), the file RULES is the only one of ours,
-# and the group hwtoken has the number GROUP, or does not exist where that is `-`.
+# /dev, /run and /etc are private (`udevadm test` makes its links in the real /dev). udev reads the file RULES, and
+# nothing that this machine may have of that name; the group hwtoken has the number GROUP. `-` stands for none.
 set -eu
 rules=$1 group=$2
 shift 2
@@ -9,15 +9,14 @@ shift 2
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/udev/rules.d /run/outside
-cp "$rules" /run/udev/rules.d/70-hwtoken.rules
-# Whatever this machine has installed would go before it.
-for installed in /etc/udev/rules.d /usr/local/lib/udev/rules.d; do
-  if [ -d "$installed" ]; then mount -t tmpfs none "$installed"; fi
-done
+[ "$rules" = - ] || cp "$rules" /run/udev/rules.d/70-hwtoken.rules
 
-grep -v '^hwtoken:' /etc/group >/run/outside/group
-[ "$group" = - ] || echo "hwtoken:x:$group:" >>/run/outside/group
-mount --bind /run/outside/group /etc/group
+cp -a /etc /run/outside/etc
+mount --bind /run/outside/etc /etc
+rm -rf /etc/udev/rules.d
+if [ -d /usr/local/lib/udev/rules.d ]; then mount -t tmpfs none /usr/local/lib/udev/rules.d; fi
+sed -i '/^hwtoken:/d' /etc/group
+[ "$group" = - ] || echo "hwtoken:x:$group:" >>/etc/group
 
 mkdir /run/outside/dev
 mount --bind /dev /run/outside/dev

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import sys
 
 import pytest
 
 from firmware_sim.families.family import NAMES, family
 from provision.families.identities import USB_IDENTITIES
 from tests.udev.conftest import GROUP, RULES, Outcome, Udev
-from tests.udev.recording import BUS, Plugged
+from tests.udev.recording import Plugged
 
 pytestmark = pytest.mark.udev
 
@@ -87,31 +89,51 @@ def test_without_the_group_only_root_is_left(udev: Udev) -> None:
     assert any("Unknown group 'hwtoken'" in complaint for complaint in line.complaints)
 
 
+def test_what_provision_installs_is_enough(udev: Udev) -> None:
+    """From a machine that has neither the rules nor the group."""
+    provision = f"{sys.executable} -m provision"
+    script = f"""
+        if {provision} udev check; then exit 1; fi
+        {provision} udev install
+        {provision} udev install
+        {provision} udev check
+        getent group hwtoken
+        udevadm test --action=add /sys{TOKEN.line} 2>&1
+    """
+    text = udev.run("sh", "-euc", script, devices=[TOKEN], rules=None, group=None)
+    assert "made the group hwtoken" in text
+    assert "left as it was: /etc/udev/rules.d/70-hwtoken.rules" in text
+    number = re.search(r"^hwtoken:[^:]*:(\d+):", text, flags=re.MULTILINE)
+    assert number
+    assert f"GROUP {number[1]}\n" in text
+    assert "Unknown group" not in text
+
+
 def test_a_mistake_in_the_file_is_told(udev: Udev) -> None:
     for mistake in (RULES.replace("GROUP=", "GRUOP="), RULES.replace('LABEL="hwtoken_end"', "")):
         (line,) = udev.apply(("add", TOKEN.line), devices=[TOKEN], rules=mistake)
         assert line.complaints
 
 
-def scenarios() -> tuple[list[Plugged], list[tuple[str, str]]]:
-    """Devices and events among which every line of the file has something to do."""
-    devices = [NO_READER]
-    hidden = dataclasses.replace(TOKEN, serial=".hidden", socket="1-2", number=3)
-    nameless = dataclasses.replace(TOKEN, serial="", socket="1-3", number=4)
-    stranger = dataclasses.replace(TOKEN, product="a modem", socket="1-4", number=5)
-    devices += [hidden, nameless, stranger]
-    others = [identity for name, those in USB_IDENTITIES.items() if name != REFERENCE.name for identity in those]
-    for port, one in enumerate(others, 5):
-        product = one.product or "a token"
-        devices.append(Plugged(product, "X-1", one.idVendor, one.idProduct, socket=f"1-{port}", number=port + 1))
-    events = [("add", device.path) for device in devices]
-    events += [("add", device.line) for device in devices if device.has_line]
-    events += [("remove", TOKEN.line), ("add", f"{TOKEN.path}/1-1:1.0"), ("add", TOKEN.keyboard), ("add", BUS)]
-    return devices, events
+def test_every_identity_is_known(udev: Udev) -> None:
+    known = [(name, identity) for name, identities in USB_IDENTITIES.items() for identity in identities]
+    devices = [
+        Plugged(one.product or "a token", "X-1", one.idVendor, one.idProduct, socket=f"1-{port}", number=port + 1)
+        for port, (_, one) in enumerate(known, 1)
+    ]
+    outcomes = udev.apply(*(("add", device.path) for device in devices), devices=devices)
+    assert [each.properties["HWTOKEN"] for each in outcomes] == [name for name, _ in known]
+    assert {each.group for each in outcomes} == {str(GROUP)}
 
 
 def test_no_line_is_idle(udev: Udev) -> None:
-    devices, events = scenarios()
+    """Without any one of them something is different; the lines of identities are the business of the test above."""
+    hidden = dataclasses.replace(TOKEN, serial=".hidden", socket="1-2", number=3)
+    nameless = dataclasses.replace(TOKEN, serial="", socket="1-3", number=4)
+    stranger = dataclasses.replace(TOKEN, product="a modem", socket="1-4", number=5)
+    devices = [NO_READER, hidden, nameless, stranger]
+    events = [("add", device.line) for device in devices]
+    events += [("add", TOKEN.path), ("remove", TOKEN.line), ("add", f"{TOKEN.path}/1-1:1.0"), ("add", TOKEN.keyboard)]
 
     def outcomes(lines: list[str]) -> list[object]:
         return [(each.ours, each.complaints) for each in udev.apply(*events, devices=devices, rules="\n".join(lines))]
@@ -121,6 +143,8 @@ def test_no_line_is_idle(udev: Udev) -> None:
     idle = [
         line
         for number, line in enumerate(lines)
-        if line and not line.startswith("#") and outcomes([*lines[:number], "", *lines[number + 1 :]]) == whole
+        if line
+        and not line.startswith(("#", "ATTRS"))
+        and outcomes([*lines[:number], "", *lines[number + 1 :]]) == whole
     ]
     assert idle == []

@@ -43,7 +43,7 @@ DEVICE = {
     "tokenimage": {"seams", "flash", "oscillator_state"},
     "statefile": {"seams", "flash", "files", "fileflash", "tokenimage"} | _OSCILLATOR,
     "core": {"seams", "flash", "journal"} | _OSCILLATOR,
-    "families": {"core", "seams"},
+    "families": {"core", "journal", "seams"},
     "links": {"families", "core", "seams"},
     "control": {"links", "families", "core", "statefile", "tokenimage", "flash", "journal", "clocks", "seams"}
     | _OSCILLATOR,

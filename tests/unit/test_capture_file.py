@@ -16,18 +16,27 @@ from hypothesis import strategies as st
 from firmware_sim.clocks import ManualClock
 from firmware_sim.control.capture import capture
 from firmware_sim.control.errors import ControlError
-from firmware_sim.links.port import PortOptions
 from firmware_sim.links.recorded import recorded
 from provision.errors import InputError, LinkError
 from provision.links.capture import CaptureFile, RecordedStream
 from provision.wire import framing
 from provision.wire.capture import pcapng
 from provision.wire.capture.linktypes import Transfer
-from provision.wire.capture.mask_usb import Function
 from provision.wire.capture.pcapng import Direction
 from provision.wire.capture.recorder import Recorder
+from provision.wire.usb import DeviceClass, TransferType
+from provision.wire.usb_descriptors import Configuration, EndpointDescriptor, InterfaceDescriptor
 
 NOW = 1_767_225_600.123456
+CONFIGURATION = Configuration.of(
+    (
+        InterfaceDescriptor(0, 0, 2, DeviceClass.CDC_DATA, 0, 0, 0),
+        EndpointDescriptor(0x01, TransferType.BULK, 64, 0),
+        EndpointDescriptor(0x81, TransferType.BULK, 64, 0),
+    ),
+    bmAttributes=0x80,
+    bMaxPower=25,
+).encode()
 FRAME = framing.encode_frame(framing.Kind.HELLO, 0, 0x01020304, b"\x01")
 
 
@@ -81,7 +90,7 @@ def test_every_wire_has_its_link_type_and_its_own_interface():
     taken = Taken()
     taken.recorder.serial()
     taken.recorder.apdus()
-    taken.recorder.usb(1, 2, {})
+    taken.recorder.usb(1, 2, b"")
     section, *interfaces = blocks(taken.raw)
     assert section[1][:8] == struct.pack("<IHH", 0x1A2B3C4D, 1, 0)
     assert [(kind, struct.unpack_from("<H", body)[0]) for kind, body in interfaces] == [(1, 250), (1, 252), (1, 220)]
@@ -118,43 +127,23 @@ def test_an_apdu_names_its_dissector_and_its_direction():
 
 def test_an_urb_is_submitted_and_completed_under_one_number():
     taken = Taken()
-    tap = taken.recorder.usb(3, 7, {0x01: Function.SERIAL, 0x81: Function.SERIAL})
-    control = tap.submit(Transfer.CONTROL, 0x80, setup=bytes.fromhex("8000000000000200"), length=2)
-    out = tap.submit(Transfer.BULK, 0x01, data=FRAME, length=len(FRAME))
-    tap.complete(out, 0, length=len(FRAME))
-    tap.complete(control, -32, length=0)
+    tap = taken.recorder.usb(3, 7, CONFIGURATION)
+    tap.submit(8, Transfer.CONTROL, 0x80, setup=bytes.fromhex("8000000000000200"), length=2)
+    tap.submit(9, Transfer.BULK, 0x01, data=FRAME, length=len(FRAME))
+    tap.complete(9, 0, length=len(FRAME))
+    tap.complete(8, -32, length=0)
+    tap.complete(8, 0, length=0)  # a host that lies
+    tap.submit(10, Transfer.BULK, 0x81, length=64)
     tap.reset()
-    events = [(way, data) for _, _, way, data in packets(taken.raw)]
+    tap.complete(10, 0, length=64)
+    setup, seconds, microseconds, size = bytes.fromhex("8000000000000200"), 1_767_225_600, 123_456, len(FRAME)
     head = struct.Struct("<QcBBBHccqiiII8s16x")
-    seconds, microseconds = 1_767_225_600, 123_456
-    assert [(way, head.unpack_from(data), data[64:]) for way, data in events] == [
-        (
-            2,
-            (
-                1,
-                b"S",
-                2,
-                0x80,
-                7,
-                3,
-                b"\0",
-                b"<",
-                seconds,
-                microseconds,
-                -115,
-                2,
-                0,
-                bytes.fromhex("80" + "00" * 5 + "0200"),
-            ),
-            b"",
-        ),
-        (
-            2,
-            (2, b"S", 3, 0x01, 7, 3, b"-", b"\0", seconds, microseconds, -115, len(FRAME), len(FRAME), bytes(8)),
-            FRAME,
-        ),
-        (1, (2, b"C", 3, 0x01, 7, 3, b"-", b">", seconds, microseconds, 0, len(FRAME), 0, bytes(8)), b""),
-        (1, (1, b"C", 2, 0x80, 7, 3, b"-", b"<", seconds, microseconds, -32, 0, 0, bytes(8)), b""),
+    assert [(way, head.unpack_from(data), data[64:]) for _, _, way, data in packets(taken.raw)] == [
+        (2, (8, b"S", 2, 0x80, 7, 3, b"\0", b"<", seconds, microseconds, -115, 2, 0, setup), b""),
+        (2, (9, b"S", 3, 0x01, 7, 3, b"-", b"\0", seconds, microseconds, -115, size, size, bytes(8)), FRAME),
+        (1, (9, b"C", 3, 0x01, 7, 3, b"-", b">", seconds, microseconds, 0, size, 0, bytes(8)), b""),
+        (1, (8, b"C", 2, 0x80, 7, 3, b"-", b"<", seconds, microseconds, -32, 0, 0, bytes(8)), b""),
+        (2, (10, b"S", 3, 0x81, 7, 3, b"-", b"<", seconds, microseconds, -115, 64, 0, bytes(8)), b""),
     ]
 
 
@@ -186,12 +175,12 @@ def test_what_was_not_sent_any_more_is_told_too():
 def test_the_devices_line_tells_what_passes():
     taken = Taken()
     line = SimpleNamespace(receive=lambda data: [FRAME], poll=lambda: ([FRAME], 5.0), disconnect=lambda: None)
-    tapped = recorded(line, PortOptions(recorder=taken.recorder))
+    tapped = recorded(line, taken.recorder)
     assert tapped.receive(FRAME[:4]) == [FRAME]
     assert tapped.poll() == ([FRAME], 5.0)
     tapped.disconnect()
     assert [(way, data[12:]) for _, _, way, data in packets(taken.raw)] == [(1, FRAME), (1, FRAME), (2, b"****")]
-    assert recorded(line, PortOptions()) is line
+    assert recorded(line, None) is line
 
 
 # The files of both sides.

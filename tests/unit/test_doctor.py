@@ -6,14 +6,19 @@ import dataclasses
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from provision.cli import doctor_view, udev_rules
 from provision.cli.doctor_checks import CHECKS, Finding, Holder, Module, Node, View, diagnose
 from provision.cli.main import main
+from provision.families.identities import USB_IDENTITIES
 
+ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = (0x1209, 0x0001)
 PORT = Node("/dev/ttyACM0", "root", "hwtoken", 0o660, usable=True)
 
@@ -44,7 +49,7 @@ HEALTHY = View(
         "smartcard": module("smartcard", "pyscard"),
         "yubikit": module("yubikit", "yubikey-manager", installed=False),
     },
-    ccid_table=frozenset({REFERENCE, (0x1050, 0x0407), (0x349E, 0x0300)}),
+    ccid_table=frozenset((one.idVendor, one.idProduct) for those in USB_IDENTITIES.values() for one in those),
     plugged_in=frozenset({REFERENCE}),
     nodes=(PORT,),
 )
@@ -106,12 +111,18 @@ def test_no_permission(group: str, in_group: bool, in_group_now: bool, mend: str
     assert finding.mend == mend
 
 
+def test_permission_is_no_second_fault_where_the_rules_are_missing() -> None:
+    node = dataclasses.replace(PORT, usable=False)
+    assert the_one(nodes=(node,), rules_current=None, modem_manager_runs=False).check == "udev-rules"
+    assert the_one(nodes=(node,), rules_current=None, udev_runs=False).check == "permission", "in a container"
+
+
 def test_access_by_the_seat_needs_no_group() -> None:
     assert found(in_group=False, in_group_now=False) == []
 
 
 def test_a_port_in_use() -> None:
-    node = dataclasses.replace(PORT, holders=(Holder(4711, "minicom"), Holder(12, "ModemManager")))
+    node = dataclasses.replace(PORT, holders=(Holder(4711, "minicom"), Holder(12, "ModemManager"), Holder(3, "pcscd")))
     minicom, modem_manager = found(nodes=(node,))
     assert minicom.problem == "/dev/ttyACM0 is in use by minicom (process 4711)"
     assert minicom.mend == "kill 4711"
@@ -139,6 +150,8 @@ def test_no_pcscd() -> None:
 def test_who_has_no_pyscard_may_do_without_pcscd() -> None:
     without = with_module("smartcard", file=None, genuine=None, providers=())
     assert [(each.check, each.note) for each in found(modules=without)] == [("pyscard", True)]
+    findings = found(modules=without, pcscd_listens=False)
+    assert [(each.check, each.note) for each in findings] == [("pcscd", True), ("pyscard", True)]
     findings = found(modules=without, pcscd_installed=False, pcscd_listens=False)
     assert [(each.check, each.note) for each in findings] == [("pcscd", True), ("pyscard", True)]
 
@@ -233,6 +246,12 @@ def test_tokens_and_their_files(machine: Path) -> None:
     assert (view.rules_current, view.ccid_table, view.udev_runs, view.pcscd_listens) == (None, None, False, False)
 
 
+@pytest.mark.parametrize("attribute", ["idVendor", "idProduct", "busnum", "devnum"])
+def test_a_token_that_leaves_while_we_look(machine: Path, attribute: str) -> None:
+    (machine / "sys/bus/usb/devices/1-1" / attribute).unlink()
+    assert doctor_view.look(machine).plugged_in == set()
+
+
 def test_a_port_held_open_or_locked(machine: Path) -> None:
     port = machine / "dev/ttyACM3"
     descriptors = machine / "proc/4711/fd"
@@ -255,7 +274,11 @@ def test_what_runs(machine: Path) -> None:
     (machine / "run/udev").mkdir(parents=True)
     (machine / "run/udev/control").touch()
     (machine / "run/systemd/system").mkdir(parents=True)
+    assert not doctor_view.look(machine).pcscd_installed
+    (machine / "usr/sbin").mkdir(parents=True)
+    (machine / "usr/sbin/pcscd").touch()
     view = doctor_view.look(machine)
+    assert view.pcscd_installed
     assert view.modem_manager_runs
     assert view.udev_runs
     assert view.systemd_runs
@@ -270,6 +293,33 @@ def test_a_socket_counts_only_with_somebody_behind_it(tmp_path: Path) -> None:
         assert doctor_view.look(tmp_path).pcscd_listens
     assert path.exists()
     assert not doctor_view.look(tmp_path).pcscd_listens
+
+
+def test_who_is_in_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(members: list[str], held: list[int]) -> tuple[bool, bool, bool]:
+        group = SimpleNamespace(gr_gid=990, gr_mem=members)
+        monkeypatch.setattr("grp.getgrnam", lambda name: group)
+        monkeypatch.setattr("os.getgroups", lambda: held)
+        monkeypatch.setattr("os.getegid", lambda: 1000)
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_name="anna"))
+        view = doctor_view.look(Path("/nowhere"))
+        assert view.user == "anna"
+        return view.group_exists, view.in_group, view.in_group_now
+
+    assert seen(["ben"], [4]) == (True, False, False)
+    assert seen(["anna"], [4]) == (True, True, False)
+    assert seen(["anna"], [4, 990]) == (True, True, True)
+
+
+def test_a_user_and_a_group_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("grp.getgrnam", unknown)
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    view = doctor_view.look(Path("/nowhere"))
+    assert (view.user, view.group_exists) == ("12345", False)
 
 
 def test_rules_and_table(machine: Path) -> None:
@@ -288,11 +338,46 @@ def test_rules_and_table(machine: Path) -> None:
 def test_this_interpreter_has_the_real_modules() -> None:
     for name in ("serial", "usb"):
         seen = doctor_view.look(Path("/nowhere")).modules[name]
+        assert seen.required
         assert seen.file == seen.genuine is not None
         assert seen.providers == (seen.distribution,)
 
 
 # The command
+
+
+def provision(*arguments: str, before: Path) -> subprocess.CompletedProcess[str]:
+    """The program with a folder before all others in which Python looks for modules."""
+    command = (sys.executable, "-m", "provision", *arguments)
+    environment = os.environ | {"PYTHONPATH": f"{before}{os.pathsep}{ROOT}"}
+    return subprocess.run(command, env=environment, cwd=before, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def impostor(tmp_path: Path) -> Path:
+    """PyPI has a distribution `serial` that has nothing to do with serial lines."""
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "serial/__init__.py").touch()
+    return tmp_path
+
+
+def test_an_impostor_among_the_modules(impostor: Path) -> None:
+    findings = json.loads(provision("doctor", "--json", before=impostor).stdout)["findings"]
+    (hidden,) = [each for each in findings if each["check"] == "packages"]
+    assert hidden["problem"] == f"{impostor / 'serial/__init__.py'} hides the module serial of pyserial"
+    information = impostor / "serial-0.0.97.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: serial\nVersion: 0.0.97\n")
+    (information / "top_level.txt").write_text("serial\n")
+    findings = json.loads(provision("doctor", "--json", before=impostor).stdout)["findings"]
+    (clash,) = [each for each in findings if each["check"] == "packages"]
+    assert clash["problem"] == "serial put files where pyserial has its module serial"
+
+
+def test_who_meets_the_impostor_is_sent_to_the_doctor(impostor: Path) -> None:
+    done = provision("list", before=impostor)
+    assert done.returncode == 1
+    assert "`provision doctor` says which" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,8 @@ def test_no_reader_at_all(scard, clock):
 def test_no_card_within_the_time(clock):
     scard = FakeScard(full=(), clock=clock)
     with pytest.raises(NotFound, match="no card in the reader Reader 00 00"):
-        connect(scard, clock, timeout_s=2.0)
-    assert clock.now() == pytest.approx(1_000_000_002.0)
+        connect(scard, clock)
+    assert clock.now() == pytest.approx(1_000_000_000 + pcsc.CARD_S)
     assert scard.contexts == 0
 
 
@@ -303,3 +303,34 @@ def test_pyscard_is_used_where_it_is(scard, clock, monkeypatch):
     monkeypatch.setitem(sys.modules, "smartcard.scard", scard)
     with open_link("pcsc:Reader", LinkOptions(clock, random.Random(5).randbytes)) as link:
         assert link.exchange(b"\0\xa4\x04\0").endswith(OK)
+
+
+class TestListing:
+    def readers(self, monkeypatch, scard):
+        monkeypatch.setattr(pcsc, "load", lambda: scard)
+        return pcsc.readers()
+
+    def test_readers_and_the_serials_in_their_names(self, monkeypatch):
+        names = ["hwtoken reference token (SN-0042) 00 00", "Virtual PCD 00 01", "Gem (a) PC (b) 00"]
+        scard = FakeScard(readers=names)
+        found = self.readers(monkeypatch, scard)
+        assert [(place.address, place.reader, place.serial) for place in found] == [
+            (f"pcsc:{names[0]}", names[0], "SN-0042"),
+            (f"pcsc:{names[1]}", names[1], None),
+            (f"pcsc:{names[2]}", names[2], None),
+        ]
+        assert scard.contexts == 0
+        assert "connect" not in scard.calls
+
+    @pytest.mark.parametrize(
+        ("call", "code"), [("establish", Result.NO_SERVICE), ("list", Result.NO_READERS_AVAILABLE)]
+    )
+    def test_nothing_to_list(self, monkeypatch, call, code):
+        scard = FakeScard()
+        scard.codes[call] = code
+        assert self.readers(monkeypatch, scard) == []
+        assert scard.contexts == 0
+
+    def test_no_pyscard(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "smartcard.scard", None)
+        assert pcsc.readers() == []

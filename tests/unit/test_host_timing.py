@@ -12,7 +12,7 @@ from provision.clock import ManualClock, SystemClock
 from provision.errors import ClockUndisciplined, TokenRefused
 from provision.model import ClockReading
 from provision.station import discipline as judge
-from provision.station.timing import READINGS, measure, residual, set_time
+from provision.station.timing import HALVINGS, READINGS, measure, residual, set_time
 
 delays = st.floats(0, 0.5)
 
@@ -52,7 +52,7 @@ class Token:
 @given(start=st.floats(1e9, 2e9), crossings=st.lists(delays, max_size=20), offset_s=st.floats(-1e6, 1e6))
 def test_the_truth_lies_in_the_interval(start, crossings, offset_s):
     token = Token(ManualClock(start), offset_s, crossings)
-    found = measure(token)
+    found = measure(token, token.clock)
     assert found.lo_ms <= token.offset_s * 1e3 <= found.hi_ms
     assert found.hi_ms - found.lo_ms == pytest.approx(found.round_trip_ms + 0.004, abs=0.002)
 
@@ -71,7 +71,41 @@ def test_the_write_leaves_on_an_edge_and_the_residual_is_true(start, crossings):
 def test_the_shortest_round_trip_counts():
     crossings = [0.2, 0.2] * READINGS
     crossings[6:8] = [0.001, 0.002]
-    assert measure(Token(ManualClock(1e9), 0.0, crossings)).round_trip_ms == pytest.approx(3, abs=0.01)
+    clock = ManualClock(1e9)
+    assert measure(Token(clock, 0.0, crossings), clock).round_trip_ms == pytest.approx(3, abs=0.01)
+
+
+class CoarseToken(Token):
+    """Tells whole seconds."""
+
+    def read_clock(self):
+        reading = super().read_clock()
+        return ClockReading(float(int(reading.device_s)), reading.sent_s, reading.received_s, 1.0)
+
+
+@given(start=st.floats(1e9, 2e9), crossings=st.lists(delays, max_size=20), offset_s=st.floats(-1e6, 1e6))
+def test_of_whole_seconds_the_turn_is_looked_for(start, crossings, offset_s):
+    clock = ManualClock(start)
+    token = CoarseToken(clock, offset_s, crossings)
+    found = measure(token, clock)
+    assert found.lo_ms <= offset_s * 1e3 + 0.001
+    assert found.hi_ms >= offset_s * 1e3 - 0.001
+    assert found.hi_ms - found.lo_ms <= 1000 / 2**HALVINGS + 4e3 * max([0.001, *crossings]) + 1
+    assert clock.now() - start <= HALVINGS + 2 * sum([*crossings, *[0.001] * 20]) + 1
+
+
+def test_a_clock_set_while_it_is_measured_is_measured_as_it_is_now():
+    clock = ManualClock(1e9)
+    token = CoarseToken(clock, 10.0)
+    wait_until = clock.wait_until
+
+    def meddled(t):
+        token.offset_s = -10.0
+        wait_until(t)
+
+    clock.wait_until = meddled
+    found = measure(token, clock)
+    assert found.lo_ms <= -10_000 <= found.hi_ms
 
 
 def test_a_clock_that_stands_still_can_be_set():

@@ -1,11 +1,12 @@
 """Stock pyusb on our USB/IP backend, and the usbip: link on top, against a device of a page that is called directly.
 
-No sockets and no threads: the stream's other end runs inside its `sendall`, and waiting moves a ManualClock.
+No sockets and no threads: the stream's other end runs inside its `write`, and waiting moves a ManualClock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import random
 from collections import deque
@@ -20,7 +21,6 @@ from provision.clock import ManualClock
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, ProvisionError, RemoteProtocolError, UsageError
 from provision.links import usbip
 from provision.links.link import LinkOptions
-from provision.links.usb import open_device
 from provision.links.usbip_backend import UsbipBackend
 from provision.links.usbip_connection import UNLINK_TIMEOUT_S
 from provision.wire import ccid
@@ -85,7 +85,7 @@ class World:
         self.connections = 0
         self.unlinked, self.configured, self.done = [], [], []
 
-    def dial(self, where):
+    def dial(self, where, clock):
         self.connections += 1
         return Stream(self)
 
@@ -97,11 +97,11 @@ class World:
 
     def link(self):
         options = LinkOptions(self.clock, random.Random(1).randbytes)
-        return open_device(self.find(), "usbip:test/1-1", options)
+        return usbip.open_exported(self.backend("1-1"), "usbip:test/1-1", options)
 
 
 class Stream:
-    """A connected socket, as far as the backend uses one."""
+    """The host's end of a connection (a ByteStream), and the server behind it."""
 
     def __init__(self, world):
         self.world = world
@@ -112,31 +112,25 @@ class Stream:
         self.parked = deque()
         self.answers = deque()
         self.configuration = 0
-        self.timeout = None
         self.closed = False
-
-    def settimeout(self, seconds):
-        self.timeout = seconds
 
     def close(self):
         self.closed = True
 
-    def sendall(self, data):
+    def write(self, data):
         assert not self.closed
         if self.world.pulled:
-            raise BrokenPipeError
+            raise LinkError("hung up")
         for message in self.decoder.feed(data):
             self.receive(message)
 
-    def recv(self, size):
-        if self.world.pulled:
-            return b""
-        limit = size if self.world.cut_at is None else min(size, self.world.cut_at - self.sent)
-        if limit <= 0:
-            return b""
+    def read(self, deadline):
+        limit = 65536 if self.world.cut_at is None else self.world.cut_at - self.sent
+        if self.world.pulled or limit <= 0:
+            raise LinkError("hung up")
         if not self.out:
-            self.world.clock.advance(self.timeout)
-            raise TimeoutError
+            self.world.clock.advance(deadline - self.world.clock.monotonic())
+            return b""
         data, self.out = self.out[:limit], self.out[limit:]
         self.sent += len(data)
         return data
@@ -167,7 +161,7 @@ class Stream:
                 self.parked.append(message)
                 self.serve()
             case Submit():
-                self.write(message)
+                self.bulk_out(message)
 
     def control(self, submit, setup):
         data = b""
@@ -188,7 +182,7 @@ class Stream:
         moved = len(data) if submit.direction == IN else submit.length
         self.say(SubmitReply(submit.seqnum, 0, moved, data))
 
-    def write(self, submit):
+    def bulk_out(self, submit):
         if submit.endpoint in self.world.stall:
             self.say(SubmitReply(submit.seqnum, Status.STALL, 0))
             return
@@ -364,6 +358,11 @@ class TestLink:
             assert world.done == []
             assert link.exchange(b"next") == b"next" + OK
 
+    def test_a_device_that_is_not_there(self):
+        world = World()
+        with pytest.raises(NotFound, match="test/7-7"):
+            usbip.open_exported(world.backend("7-7"), "usbip:test/7-7", LinkOptions(world.clock, bytes))
+
     def test_a_device_that_somebody_has(self):
         world = World()
         world.busy = True
@@ -387,7 +386,7 @@ class TestLyingServers:
     """Whatever comes, it ends in an answer or in one of our errors, in bounded time."""
 
     def life(self, world):
-        with contextlib.suppress(ProvisionError, usb.core.USBError), world.link() as link:
+        with contextlib.suppress(ProvisionError), world.link() as link:
             link.exchange(b"1234")
             link.exchange(bytes(100))
         assert world.clock.monotonic() < 60
@@ -427,7 +426,7 @@ class TestLyingServers:
         world = World()
         with world.link() as link:
             world.spoil = lambda raw: SubmitReply(0xDEAD, 0, 0).encode()
-            with pytest.raises(LinkError):
+            with pytest.raises(LinkError, match="breaks the protocol"):
                 link.exchange(b"1234")
 
     def test_more_than_was_asked_for(self):
@@ -445,6 +444,29 @@ class TestLyingServers:
             with pytest.raises(LinkError):
                 link.exchange(b"1234")
             assert world.clock.monotonic() - before == pytest.approx(2.0 + UNLINK_TIMEOUT_S)
+
+    def test_a_number_that_no_command_can_name(self, monkeypatch):
+        monkeypatch.setitem(globals(), "EXPORTED", dataclasses.replace(EXPORTED, busnum=0x10000))
+        with pytest.raises(LinkError):
+            World().link()
+
+    def test_an_interface_that_miscounts_its_endpoints(self, monkeypatch):
+        interface, *rest = CONFIGURATION.descriptors
+        wrong = (dataclasses.replace(interface, bNumEndpoints=3), *rest)
+        plain = Configuration.of(wrong, bmAttributes=0x80, bMaxPower=50)
+        monkeypatch.setitem(DESCRIPTORS, 0x0200, plain.encode())
+        with pytest.raises(LinkError, match="describes itself wrongly"):
+            World().link()
+
+    def test_a_list_that_knows_more_configurations_than_the_device(self, monkeypatch):
+        monkeypatch.setitem(globals(), "EXPORTED", dataclasses.replace(EXPORTED, bNumConfigurations=2))
+        world = World()
+        world.busy = True
+        device = world.find()  # as far as the list tells
+        world.busy = False
+        with pytest.raises(usb.core.USBError) as caught:
+            list(device)
+        assert caught.value.errno == errno.EPROTO
 
     def test_a_device_that_describes_itself_wrongly(self, monkeypatch):
         plain = Configuration.of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import errno
 import os
@@ -18,8 +19,9 @@ from firmware_sim.links.framed import FramedLink as DeviceFramedLink
 from provision.clock import SystemClock
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, Timeout, UsageError
 from provision.links import serial as serial_link
-from provision.links.link import LinkOptions, open_link
+from provision.links.link import LinkOptions, leaves_this_machine, open_link
 from provision.links.ports import Place, serial_ports
+from provision.links.tcp import TcpStream
 from provision.wire.framing import MAX_PAYLOAD
 
 
@@ -252,3 +254,51 @@ def test_a_linked_port_keeps_what_usb_says_of_it(tmp_path, monkeypatch):
         Place(f"serial:{tmp_path / 'SN-1'}", 0x1209, 1, "hwtoken reference token", "SN-1", chosen=True),
         Place("serial:/dev/full"),
     ]
+
+
+class TestTcpStream:
+    def pair(self, timeout_s):
+        near, far = socket.socketpair()
+        near.settimeout(timeout_s)
+        return TcpStream(near, "tcp:test", SystemClock()), far
+
+    def test_more_than_the_system_takes_at_once_arrives_whole(self):
+        stream, far = self.pair(5.0)
+        data = random.Random(1).randbytes(3_000_000)
+        with far, contextlib.closing(stream), concurrent.futures.ThreadPoolExecutor(1) as other:
+            received = other.submit(lambda: b"".join(iter(lambda: far.recv(65536), b"")))
+            stream.write(data)
+            stream.close()
+            assert received.result(10) == data
+
+    def test_a_peer_that_does_not_read_is_a_timeout(self):
+        stream, far = self.pair(0.05)
+        with far, contextlib.closing(stream), pytest.raises(Timeout):
+            stream.write(bytes(3_000_000))
+
+    @pytest.mark.parametrize("use", [lambda stream: stream.write(b"x"), lambda stream: stream.read(0.0)])
+    def test_a_closed_one_is_gone(self, use):
+        stream, far = self.pair(1.0)
+        far.close()
+        stream.close()
+        with pytest.raises(LinkError, match="broke"):
+            use(stream)
+
+
+@pytest.mark.parametrize(
+    ("address", "leaves"),
+    [
+        ("tcp:4000", False),
+        ("tcp:127.0.0.1:4000", False),
+        ("tcp:[::1]:4000", False),
+        ("usbip:localhost:4000/1-1", False),
+        ("usbip:/run/token.sock/1-1", False),
+        ("serial:/dev/ttyACM0", False),
+        ("usb:1209:0001/10.0.0.1", False),
+        ("tcp:10.0.0.1:4000", True),
+        ("usbip:[2001:db8::1]:3240/1-1", True),
+        ("rfc2217:console.example.org:2217", True),
+    ],
+)
+def test_wires_that_leave_this_machine_in_the_clear(address: str, leaves: bool) -> None:
+    assert leaves_this_machine(address) is leaves

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,6 +96,21 @@ def test_check_finds_the_file_that_udev_reads(tmp_path: Path, capsys: pytest.Cap
     assert run(capsys, "check", "--root", tmp_path)[0] == 0
 
 
+def test_check_misses_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = udev_rules.write(tmp_path)
+    monkeypatch.setattr(udev_rules, "installed", lambda root: path)
+    groups = [SimpleNamespace(gr_name="dialout"), SimpleNamespace(gr_name="hwtoken")]
+    monkeypatch.setattr("grp.getgrall", lambda: groups)
+    assert run(capsys, "check")[0] == 0
+    groups.pop()
+    code, _, err = run(capsys, "check")
+    assert code == 3
+    assert "no group hwtoken" in err
+    assert run(capsys, "check", "--root", tmp_path)[0] == 0, "an image's groups are not ours"
+
+
 def test_install_without_the_right_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +126,17 @@ def test_install_without_the_right_to(
     assert f"hint: run: sudo {program} udev install\n" in err
     monkeypatch.setattr("sys.argv", ["/site-packages/provision/__main__.py", "udev", "install"])
     assert f"hint: run: sudo {sys.executable} -m provision udev install\n" in run(capsys, "install")[2]
+
+
+@pytest.mark.parametrize("command", ["install", "check"])
+def test_elsewhere_there_is_no_udev(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    code, _, err = run(capsys, command)
+    assert code == 2
+    assert "part of Linux" in err
+    assert run(capsys, "install", "--root", tmp_path)[0] == 0, "an image can be built anywhere"
 
 
 class Commands:

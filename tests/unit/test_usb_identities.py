@@ -7,7 +7,13 @@ import pytest
 from firmware_sim.families.family import NAMES
 from firmware_sim.families.family import family as simulated
 from provision.families.driver import DRIVERS, load
-from provision.families.identities import USB_IDENTITIES, UsbIdentity, family_of
+from provision.families.identities import (
+    READER_NAMES,
+    USB_IDENTITIES,
+    UsbIdentity,
+    family_of,
+    family_of_reader,
+)
 
 
 def test_every_family_has_its_line() -> None:
@@ -38,3 +44,13 @@ def test_test_numbers_need_the_name_too() -> None:
     assert UsbIdentity(0x1050, 0x0407).matches(0x1050, 0x0407, "whatever it calls itself")
     for identity in (each for identities in USB_IDENTITIES.values() for each in identities):
         assert identity.product is not None or not (identity.idVendor == 0x1209 and identity.idProduct <= 0x000F)
+
+
+def test_readers_are_known_by_their_names() -> None:
+    assert READER_NAMES.keys() <= USB_IDENTITIES.keys()
+    assert family_of_reader("hwtoken Reference Token (SN-1) 00 00") == "reference"
+    assert family_of_reader("Virtual PCD 00 00") is None
+    for name in NAMES:
+        if name in READER_NAMES:  # pcscd calls a reader by what its descriptors call themselves
+            token = simulated(name)
+            assert family_of_reader(f"{token.iManufacturer} {token.iProduct} 00 00") == name

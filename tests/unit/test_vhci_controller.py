@@ -21,22 +21,36 @@ class Kernel:
     """A tree that looks like the kernel's; `attach` is a file, which keeps the last request."""
 
     def __init__(self, root: Path) -> None:
-        self.sysfs, self.dev = root / "sys", root / "dev"
+        self.sysfs, self.dev, self.run = root / "sys", root / "dev", root / "run"
         self.home = self.sysfs / "devices" / "platform" / "vhci_hcd.0"
         self.home.mkdir(parents=True)
         self.dev.mkdir()
         self.home.joinpath("status").write_text(STATUS)
         self.home.joinpath("attach").touch()
-        self.controller = Controller(self.sysfs, self.dev)
+        self.controller = Controller(root)
 
     def requested(self) -> str:
         return self.home.joinpath("attach").read_text()
 
-    def enumerate(self, busid: str, *, configuration: str) -> Path:
-        device = self.sysfs / "bus" / "usb" / "devices" / busid
+    def enumerate(self) -> Path:
+        """Show the device on the first port: it is 1-1, and not configured yet."""
+        device = self.sysfs / "bus" / "usb" / "devices" / "1-1"
         device.mkdir(parents=True)
-        device.joinpath("bConfigurationValue").write_text(configuration)
+        for name, text in {"busnum": "1\n", "devnum": "2\n", "dev": "189:1\n"}.items():
+            device.joinpath(name).write_text(text)
         return device
+
+    def configure(self, device: Path) -> None:
+        """Give it the interfaces of a serial line."""
+        tty = device / "1-1:1.0" / "tty" / "ttyACM3"
+        tty.mkdir(parents=True)
+        tty.joinpath("dev").write_text("166:3\n")
+
+    def make_node(self, name: str) -> Path:
+        node = self.dev / name
+        node.parent.mkdir(parents=True, exist_ok=True)
+        node.touch()
+        return node
 
 
 @pytest.fixture
@@ -67,7 +81,7 @@ def test_a_full_controller_says_so(kernel: Kernel) -> None:
 
 def test_a_kernel_without_the_module_says_how_to_load_it(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="sudo modprobe vhci-hcd") as caught:
-        Controller(tmp_path, tmp_path).attach(7, DEVID, FULL_SPEED)
+        Controller(tmp_path).attach(7, DEVID, FULL_SPEED)
     assert "--link usbip" in str(caught.value)
 
 
@@ -109,21 +123,44 @@ def test_a_status_file_that_is_none_is_told(kernel: Kernel, line: str) -> None:
         kernel.controller.attach(7, DEVID, FULL_SPEED)
 
 
-def test_a_device_is_there_once_it_is_configured(kernel: Kernel) -> None:
-    assert kernel.controller.device(0) is None
-    device = kernel.enumerate("1-1", configuration="\n")
-    assert kernel.controller.device(0) is None
-    device.joinpath("bConfigurationValue").write_text("1\n")
-    assert kernel.controller.device(0) == device
-    assert kernel.controller.device(1) is None
+def test_a_device_is_there_once_it_is_configured_and_has_a_node(kernel: Kernel) -> None:
+    assert kernel.controller.node(0, tty=False) is None
+    device = kernel.enumerate()
+    node = kernel.make_node("bus/usb/001/002")
+    assert kernel.controller.node(0, tty=False) is None
+    kernel.configure(device)
+    assert kernel.controller.node(0, tty=False) == node
+    assert kernel.controller.node(1, tty=False) is None, "the other port is free"
+    node.unlink()
+    assert kernel.controller.node(0, tty=False) is None
 
 
-def test_a_serial_line_is_there_once_its_node_is(kernel: Kernel) -> None:
-    device = kernel.enumerate("1-1", configuration="1\n")
-    assert kernel.controller.tty(0) is None
-    device.joinpath("1-1:1.0", "tty", "ttyACM3").mkdir(parents=True)
-    assert kernel.controller.tty(0) is None
-    node = kernel.dev / "ttyACM3"
-    node.touch()
-    assert kernel.controller.tty(0) == node
-    assert kernel.controller.tty(1) is None
+def test_its_serial_line_has_another_node(kernel: Kernel) -> None:
+    device = kernel.enumerate()
+    kernel.make_node("bus/usb/001/002")
+    assert kernel.controller.node(0, tty=True) is None
+    kernel.configure(device)
+    assert kernel.controller.node(0, tty=True) is None
+    node = kernel.make_node("ttyACM3")
+    assert kernel.controller.node(0, tty=True) == node
+
+
+@pytest.mark.parametrize(("tty", "name", "number"), [(False, "bus/usb/001/002", "c189:1"), (True, "ttyACM3", "c166:3")])
+def test_where_udev_runs_a_node_is_there_once_udev_has_done_with_it(
+    kernel: Kernel, tty: bool, name: str, number: str
+) -> None:
+    kernel.configure(kernel.enumerate())
+    node = kernel.make_node(name)
+    data = kernel.run / "udev" / "data"
+    data.mkdir(parents=True)
+    data.with_name("control").touch()
+    assert kernel.controller.node(0, tty=tty) is None
+    data.joinpath(number).touch()
+    assert kernel.controller.node(0, tty=tty) == node
+
+
+def test_a_device_that_goes_while_it_is_looked_at_is_not_there(kernel: Kernel) -> None:
+    device = kernel.enumerate()
+    kernel.configure(device)
+    device.joinpath("busnum").unlink()
+    assert kernel.controller.node(0, tty=False) is None

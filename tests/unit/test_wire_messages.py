@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.wire import WireError, oath, reference, reference_oath, usb, usb_descriptors, usbip
+from provision.wire import (
+    WireError,
+    molto2,
+    oath,
+    reference,
+    reference_oath,
+    sm4_secure,
+    token2,
+    usb,
+    usb_descriptors,
+    usbip,
+    yubikey,
+)
 from provision.wire.messages import MESSAGES, Message
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=16)
@@ -77,7 +89,31 @@ inner_descriptors = st.one_of(
     ),
 )
 
+sm4_hashes, displays = st.sampled_from(sm4_secure.HashKind), st.sampled_from(sm4_secure.DisplayTimeout)
+sm4_steps = st.sampled_from(sm4_secure.TIME_STEPS)
+
 STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
+    "sm4_secure.Info": st.builds(
+        sm4_secure.Info,
+        st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40),
+        u32,
+        st.binary(min_size=3, max_size=3),
+        st.binary(min_size=2, max_size=2),
+    ),
+    "molto2.Config": st.builds(molto2.Config, u32, sm4_hashes, st.sampled_from(molto2.DIGITS), sm4_steps, displays),
+    "molto2.TimeOnly": st.builds(molto2.TimeOnly, u32),
+    "molto2.PublicData": st.builds(
+        molto2.PublicData,
+        st.binary(max_size=16).map(lambda raw: raw.rstrip(b"\0")),
+        u32,
+        u32,
+        u8,
+        u8,
+        u8,
+        st.booleans(),
+        u8,
+    ),
+    "token2.Config": st.builds(token2.Config, u32, sm4_hashes, sm4_steps, displays),
     "reference_oath.Timing": timings,
     "reference_oath.SelectReply": st.builds(
         reference_oath.SelectReply,
@@ -157,6 +193,16 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     ),
     "reference.DeviceTime": st.builds(reference.DeviceTime, st.integers(0, 2**64 - 1)),
     "reference.SetTime": st.builds(reference.SetTime, st.integers(0, 2**40 - 1)),
+    "yubikey.Greeting": st.builds(yubikey.Greeting, st.tuples(u8, u8, u8)),
+    "yubikey.Config": st.builds(
+        yubikey.Config,
+        u16,
+        st.none() | u32,
+        st.none() | u16,
+        st.sampled_from(yubikey.FormFactor),
+        st.none() | st.tuples(u8, u8, u8),
+        st.none() | u16,
+    ),
     "usb.SetupPacket": st.builds(usb.SetupPacket, u8, u8, u16, u16, u16),
     **fixed_descriptors,
     "usb_descriptors.UnknownDescriptor": unknown_descriptors,
@@ -170,7 +216,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     "usbip.ImportRequest": st.builds(usbip.ImportRequest, paths),
     "usbip.Device": usbip_devices,
     "usbip.ListedDevice": listed,
-    "usbip.DevlistReply": st.builds(usbip.DevlistReply, st.lists(listed, max_size=4).map(tuple)),
+    "usbip.DevlistReply": st.builds(usbip.DevlistReply, st.lists(listed, max_size=2).map(tuple)),
     "usbip.ImportReply": st.builds(usbip.ImportReply, st.just(0), usbip_devices)
     | st.builds(usbip.ImportReply, st.integers(1, 5), st.none()),
     "usbip.Submit": payloads.flatmap(

@@ -15,6 +15,7 @@ import struct
 from dataclasses import dataclass
 
 from provision.wire.capture.pcapng import Direction
+from provision.wire.usb import IN
 
 
 @enum.unique
@@ -59,7 +60,6 @@ class Transfer(enum.IntEnum):
     BULK = 3
 
 
-IN = 0x80  # of an endpoint's address: towards the host
 IN_PROGRESS = -115  # -EINPROGRESS: the status of an URB that was only submitted
 
 
@@ -100,7 +100,7 @@ def usb_packet(event: UrbEvent, time_s: float) -> bytes:
             seconds,
             microseconds,
             event.status,
-            event.length,
+            len(event.data) or event.length,  # a frame that was stuffed anew may be longer than the one that passed
             len(event.data),
             event.setup,
             0,  # interval

@@ -2,72 +2,78 @@
 
 from __future__ import annotations
 
-import enum
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
+from provision.wire import WireError
 from provision.wire.capture.mask_ccid import CcidMask
 from provision.wire.capture.mask_line import LineMask
 from provision.wire.capture.masking import hidden
+from provision.wire.usb import IN, DescriptorType, DeviceClass, Kind, Request, SetupPacket, TransferType
+from provision.wire.usb_descriptors import Configuration
 
-_SETUP = struct.Struct("<BBHHH")
-_IN = 0x80
-_GET_DESCRIPTOR, _STRING, _LANGUAGES = 6, 3, 0
-# bDescriptorType to the longest bLength that is shown: USB 2.0 table 9-5, the association's ECN, CCID 1.1, CDC 1.2.
-_DESCRIPTORS = {1: 18, 2: 9, 4: 9, 5: 7, 6: 10, 7: 9, 11: 8, 0x21: 54, 0x24: 5}
-_LINE_CODING = {0x20, 0x21}  # SET_LINE_CODING, GET_LINE_CODING (PSTN 1.2)
-_CLASS_TO_INTERFACE = 0x21  # bmRequestType without its direction
-# What a device says by itself: CCID's NotifySlotChange and CDC's SERIAL_STATE, as their first byte and their length.
-_NOTIFICATIONS = {(0x50, 2), (0xA1, 10)}
-
-
-@enum.unique
-class Function(enum.Enum):
-    """What an endpoint other than 0 carries."""
-
-    SERIAL = "frames of a serial line"
-    CCID = "a reader's messages"
-    NOTIFICATIONS = "a line's or a reader's"
+_LANGUAGES = DescriptorType.STRING << 8  # wValue of the string descriptor that holds no string
+# The longest bLength that is shown.
+_DESCRIPTORS: dict[int, int] = {
+    DescriptorType.DEVICE: 18,
+    DescriptorType.CONFIGURATION: 9,
+    DescriptorType.INTERFACE: 9,
+    DescriptorType.ENDPOINT: 7,
+    DescriptorType.DEVICE_QUALIFIER: 10,
+    DescriptorType.OTHER_SPEED_CONFIGURATION: 9,
+    DescriptorType.INTERFACE_ASSOCIATION: 8,
+    DescriptorType.CCID: 54,
+    DescriptorType.CS_INTERFACE: 5,
+}
+_LONGEST_LANGUAGES = 6  # bytes: two of them
+_LINE_CODING = {(0x21, 0x20), (0x21, 0x21)}  # SET_LINE_CODING, GET_LINE_CODING (PSTN 1.2): of a class, to an interface
+# What a device says by itself: CCID's NotifySlotChange (6.3.1), and CDC's SERIAL_STATE (PSTN 1.2 section 6.5.4) of any
+# interface, whose last two bytes are the lines.
+_SLOT_CHANGE = 0x50
+_SERIAL_STATE = bytes.fromhex("a120000000000200")
 
 
 class UsbMask:
-    """One device. `endpoints`: the function behind each endpoint's address; what is not named there is hidden."""
+    """One device. `configuration`: its descriptors, which say what its pipes carry. Where they cannot be read, and on
+    pipes of another class, everything is hidden."""
 
-    def __init__(self, endpoints: Mapping[int, Function]) -> None:
-        self._pipes = dict(_pipes(endpoints))
+    def __init__(self, configuration: bytes) -> None:
+        try:
+            self._pipes = dict(_pipes(Configuration.decode(configuration)))
+        except WireError:
+            self._pipes = {}
 
     def transfer(self, endpoint: int, data: bytes) -> bytes:
         """The data of a transfer, in the order in which they were submitted (OUT) or completed (IN)."""
         return self._pipes.get(endpoint, hidden)(data)
 
-    def control(self, setup: bytes, data: bytes) -> bytes:
-        """The data stage that goes with `setup`, the 8 bytes."""
-        request_type, request, value, _, _ = _SETUP.unpack(setup)
-        if request_type & 0x60 == 0:
-            if request_type & _IN and request == _GET_DESCRIPTOR:
-                return data if value == _STRING << 8 | _LANGUAGES and len(data) <= 6 else _descriptors(data)
+    def control(self, setup: SetupPacket, data: bytes) -> bytes:
+        """The data stage that goes with `setup`."""
+        if setup.kind is Kind.STANDARD:
+            if setup.is_in and setup.bRequest == Request.GET_DESCRIPTOR:
+                return data if setup.wValue == _LANGUAGES and len(data) <= _LONGEST_LANGUAGES else _descriptors(data)
             return data if len(data) <= 2 else hidden(data)  # a status, a configuration, an alternate setting
-        if request_type & ~_IN == _CLASS_TO_INTERFACE and request in _LINE_CODING and len(data) == 7 and not data[3]:
+        if (setup.bmRequestType & ~IN, setup.bRequest) in _LINE_CODING and len(data) == 7 and not data[3]:
             return data  # bit rate (under 2^24), stop bits, parity, data bits
         return hidden(data)
 
 
-def _pipes(endpoints: Mapping[int, Function]) -> Mapping[int, Callable[[bytes], bytes]]:
+def _pipes(configuration: Configuration) -> Iterator[tuple[int, Callable[[bytes], bytes]]]:
     line, reader = LineMask(), CcidMask()
-    found: dict[int, Callable[[bytes], bytes]] = {}
-    for endpoint, function in endpoints.items():
-        to_host = bool(endpoint & _IN)
-        if function is Function.SERIAL:
-            found[endpoint] = line.piece_to_host if to_host else line.piece_to_token
-        elif function is Function.CCID:
-            found[endpoint] = reader.to_host if to_host else reader.to_token
-        else:
-            found[endpoint] = _notification
-    return found
+    for interface in configuration.interfaces:
+        for endpoint in configuration.endpoints(interface):
+            address = endpoint.bEndpointAddress
+            if endpoint.transfer_type is TransferType.INTERRUPT:
+                yield address, _notification
+            elif interface.bInterfaceClass == DeviceClass.CDC_DATA:
+                yield address, line.piece_to_host if address & IN else line.piece_to_token
+            elif interface.bInterfaceClass == DeviceClass.CCID:
+                yield address, reader.to_host if address & IN else reader.to_token
 
 
 def _notification(data: bytes) -> bytes:
-    return data if data and (data[0], len(data)) in _NOTIFICATIONS else hidden(data)
+    slot_change = len(data) == 2 and data[0] == _SLOT_CHANGE
+    serial_state = len(data) == 10 and data[:4] + b"\0" + data[5:8] == _SERIAL_STATE
+    return data if slot_change or serial_state else hidden(data)
 
 
 def _descriptors(data: bytes) -> bytes:

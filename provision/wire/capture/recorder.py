@@ -6,7 +6,7 @@ on both sides: the captures of both ends of a wire have the same form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from provision.wire.capture import pcapng
 from provision.wire.capture.linktypes import (
@@ -20,8 +20,9 @@ from provision.wire.capture.linktypes import (
 )
 from provision.wire.capture.mask_apdu import ApduMask
 from provision.wire.capture.mask_line import LineMask
-from provision.wire.capture.mask_usb import Function, UsbMask
+from provision.wire.capture.mask_usb import UsbMask
 from provision.wire.capture.pcapng import Direction
+from provision.wire.usb import SetupPacket
 
 
 class Recorder:
@@ -41,9 +42,9 @@ class Recorder:
         """For a wire that carries whole APDUs, such as PC/SC."""
         return ApduTap(self._interface(LinkType.WIRESHARK_UPPER_PDU, "apdu"))
 
-    def usb(self, bus: int, device: int, endpoints: Mapping[int, Function]) -> UsbTap:
-        """For one USB device, known by these numbers; `endpoints`: what its pipes carry, by their addresses."""
-        return UsbTap(self._interface(LinkType.USB_LINUX_MMAPPED, "usb"), bus, device, endpoints)
+    def usb(self, bus: int, device: int, configuration: bytes) -> UsbTap:
+        """For one USB device, known by these numbers. `configuration`: as GET_DESCRIPTOR gives it."""
+        return UsbTap(self._interface(LinkType.USB_LINUX_MMAPPED, "usb"), bus, device, configuration)
 
     def _interface(self, link_type: LinkType, kind: str) -> _Interface:
         number = self._interfaces
@@ -111,54 +112,46 @@ class ApduTap:
 
 
 class UsbTap:
-    """URBs, each of which is submitted and then completed."""
+    """URBs, each of which is submitted and then completed. Who tells them gives them numbers, as the wire has them."""
 
-    def __init__(self, interface: _Interface, bus: int, device: int, endpoints: Mapping[int, Function]) -> None:
+    def __init__(self, interface: _Interface, bus: int, device: int, configuration: bytes) -> None:
         self._interface = interface
         self._bus = bus
         self._device = device
-        self._endpoints = endpoints
-        self._urbs: dict[int, tuple[Transfer, int, bytes]] = {}
-        self._last_urb = 0
+        self._configuration = configuration
         self.reset()
 
-    def submit(self, transfer: Transfer, endpoint: int, *, setup: bytes = b"", data: bytes = b"", length: int) -> int:
-        """The number of this URB. `endpoint`: its address, with the bit IN. `setup`: the 8 bytes, for a control
-        transfer. `data`: what goes out. `length`: the bytes that are wanted in, or go out."""
-        self._last_urb = urb = self._last_urb + 1
+    def reset(self) -> None:
+        """The device was reset, imported or pulled: its pipes are as new, and nothing is under way."""
+        self._mask = UsbMask(self._configuration)
+        self._urbs: dict[int, tuple[Transfer, int, bytes]] = {}
+
+    def submit(
+        self, urb: int, transfer: Transfer, endpoint: int, *, setup: bytes = b"", data: bytes = b"", length: int
+    ) -> None:
+        """`endpoint`: its address, with the bit IN. `setup`: the 8 bytes of a control transfer. `data`: what goes out.
+        `length`: the bytes that are wanted in, or go out."""
         self._urbs[urb] = transfer, endpoint, setup
         shown = self._masked(transfer, endpoint, setup, data)
-        self._event(b"S", urb, transfer, endpoint, IN_PROGRESS, len(shown) if shown else length, setup, shown)
-        return urb
+        self._tell(UrbEvent(b"S", urb, transfer, endpoint, self._bus, self._device, IN_PROGRESS, length, setup, shown))
 
     def complete(self, urb: int, status: int, *, data: bytes = b"", length: int) -> None:
         """`status`: 0, or a negative Linux errno (-32 STALL, -104 unlinked). `data`: what came in. `length`: the bytes
-        that went over."""
+        that went over. Of an URB that is not under way, as when a host used its number twice, nothing is told."""
+        if urb not in self._urbs:
+            return
         transfer, endpoint, setup = self._urbs.pop(urb)
         shown = self._masked(transfer, endpoint, setup, data)
-        self._event(b"C", urb, transfer, endpoint, status, len(shown) if shown else length, b"", shown)
-
-    def reset(self) -> None:
-        """The device was reset, attached or pulled: its pipes are as new. URBs under way may still complete."""
-        self._mask = UsbMask(self._endpoints)
+        self._tell(UrbEvent(b"C", urb, transfer, endpoint, self._bus, self._device, status, length, b"", shown))
 
     def _masked(self, transfer: Transfer, endpoint: int, setup: bytes, data: bytes) -> bytes:
         if not data:
             return b""
-        return self._mask.control(setup, data) if transfer is Transfer.CONTROL else self._mask.transfer(endpoint, data)
+        if transfer is Transfer.CONTROL:
+            return self._mask.control(SetupPacket.decode(setup), data)
+        return self._mask.transfer(endpoint, data)
 
-    def _event(
-        self,
-        event: bytes,
-        urb: int,
-        transfer: Transfer,
-        endpoint: int,
-        status: int,
-        length: int,
-        setup: bytes,
-        data: bytes,
-    ) -> None:
-        told = UrbEvent(event, urb, transfer, endpoint, self._bus, self._device, status, length, setup, data)
+    def _tell(self, event: UrbEvent) -> None:
         now = self._interface.now()
-        direction = Direction.TO_TOKEN if event == b"S" else Direction.TO_HOST
-        self._interface.packet(now, direction, usb_packet(told, now))
+        direction = Direction.TO_TOKEN if event.event == b"S" else Direction.TO_HOST
+        self._interface.packet(now, direction, usb_packet(event, now))
