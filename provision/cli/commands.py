@@ -12,6 +12,7 @@ TOP = {
     "ledger": ("provision.cli.main:ledger", "see which token was programmed for whom, and go on"),
     "server": ("provision.cli.main:server", "make, ask and mend an authentication server"),
     "doctor": ("provision.cli.doctor:doctor", "say what keeps tokens from being used, and what mends it"),
+    "drift": ("provision.cli.main:drift", "say what a token's clock does, and when its codes will be refused"),
     "udev": ("provision.cli.main:udev", "give people access to tokens, on Linux"),
     "demo": ("provision.cli.demo:demo", "show the whole life of a token, on the simulator"),
 }
@@ -50,6 +51,11 @@ SERVER = {
     "disable": ("provision.cli.server_commands:disable", "refuse a device's codes"),
     "enable": ("provision.cli.server_commands:enable", "accept them again"),
     "delete": ("provision.cli.server_commands:delete", "forget a device and its seed"),
+}
+
+DRIFT = {
+    "estimate": ("provision.cli.drift_commands:estimate", "find all clocks that could have shown what was seen"),
+    "predict": ("provision.cli.drift_commands:predict", "say when a server will refuse a token's codes"),
 }
 
 UDEV = {

@@ -32,12 +32,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(/[0-9]{1,30}|(\.[0-9]{0,30})?([eE][+-]?[
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a FILE says. `time_step_s`, `t0_s`: seconds, of the codes in it."""
+    """What a FILE says. `time_step_s`, `t0_s`: seconds, of the codes in it. `last_code`: when the latest code was
+    received, and the first second of its step; None if there is none."""
 
     model: Model
     observations: tuple[Observation, ...]
     time_step_s: int
     t0_s: int
+    last_code: tuple[Fraction, Fraction] | None = None
 
 
 def read(text: str) -> Document:
@@ -56,7 +58,7 @@ def read(text: str) -> Document:
     if not isinstance(listed, list):
         raise InputError('"observations" is a list, and has to be there')
     observations = tuple(_observation(one, f"observation {i}", step_s, t0_s) for i, one in enumerate(listed))
-    return Document(_model(found, observations), observations, step_s, t0_s)
+    return Document(_model(found, observations), observations, step_s, t0_s, _last_code(listed, observations, step_s))
 
 
 def written(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -138,6 +140,18 @@ def _observation(one: object, what: str, step_s: int, t0_s: int) -> Observation:
             server_error_s=error_s,
         )
     raise InputError(f"{what} has neither a, b, lo, hi nor t, step and perhaps delay_s, server_error_s")
+
+
+def _last_code(
+    listed: Sequence[Any], observations: Sequence[Observation], step_s: int
+) -> tuple[Fraction, Fraction] | None:
+    """Of observations given as bounds, those are codes that are as wide as a step."""
+    codes = [
+        (exact(one["t"], "t") if "t" in one else seen.b, seen.lo)
+        for one, seen in zip(listed, observations, strict=True)
+        if seen.hi - seen.lo == step_s
+    ]
+    return max(codes, default=None)
 
 
 def _interval(value: object, what: str) -> Interval:

@@ -24,8 +24,9 @@ HOST = {
     "drift": {"errors", "model"},
     "seeds": {"errors", "model", "clock", "otp"},
     "servers": {"errors", "model", "clock", "otp", "newfile"},
-    "station": {"families", "seeds", "servers", "links", "errors", "model", "clock", "otp", "locking"},
-    "cli": {"station", "families", "seeds", "servers", "links", "wire", "errors", "model", "clock", "otp", "newfile"},
+    "station": {"families", "seeds", "servers", "drift", "links", "errors", "model", "clock", "otp", "locking"},
+    "cli": {"station", "families", "seeds", "servers", "drift", "links", "wire"}
+    | {"errors", "model", "clock", "otp", "newfile"},
     "__main__": {"cli"},
 }
 _OSCILLATOR = {"oscillator", "oscillator_state", "temperature", "exact"}  # one thing in four modules

@@ -46,7 +46,7 @@ def provision(*arguments, **options):
 
 
 def test_every_command_loads_and_helps(capsys):
-    groups = {"token": commands.TOKEN, "ledger": commands.LEDGER, "server": commands.SERVER}
+    groups = {"token": commands.TOKEN, "ledger": commands.LEDGER, "server": commands.SERVER, "drift": commands.DRIFT}
     for words, table in [((), commands.TOP), *(((group,), table) for group, table in groups.items())]:
         for name in table:
             assert main.main([*words, name, "--help"]) == 0, name
