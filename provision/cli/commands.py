@@ -56,6 +56,8 @@ SERVER = {
 DRIFT = {
     "estimate": ("provision.cli.drift_commands:estimate", "find all clocks that could have shown what was seen"),
     "predict": ("provision.cli.drift_commands:predict", "say when a server will refuse a token's codes"),
+    "fleet": ("provision.cli.drift_fleet:fleet", "judge all tokens: who fails first, and which batches are at fault"),
+    "import": ("provision.cli.drift_import:import_command", "read observations from a server's history, or from CSV"),
 }
 
 UDEV = {

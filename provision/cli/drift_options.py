@@ -1,18 +1,22 @@
-"""What the commands of `provision drift` share: exact numbers, moments, ranges, which server, which file."""
+"""What the commands of `provision drift` share: exact numbers, moments, ranges, which server, which file,
+what to make allowance for."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from provision.drift.document import exact
 from provision.drift.estimate import Interval
+from provision.drift.history import Allowance
 from provision.drift.moments import moment
 from provision.drift.outlook import Server
 from provision.drift.profiles import PROFILES
@@ -88,11 +92,64 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_server
 
 
+def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What to make allowance for in logins, on a command that gets an Allowance as `allowance`."""
+
+    @click.option("--delay-s", metavar="S", callback=as_duration, help="From reading a code to its receipt (45).")
+    @click.option(
+        "--server-error-s", metavar="S", callback=as_duration, help="How wrong the server's clock may be (1)."
+    )
+    @click.option("--wander-s", metavar="S", callback=as_duration, help="What temperature may do to a clock (6).")
+    @click.option(
+        "--ageing-ppm-per-year-max", metavar="PPM", callback=as_duration, help="How its rate may change in a year (0)."
+    )
+    @functools.wraps(command)
+    def with_allowance(
+        *positional: Any,
+        delay_s: Fraction | None,
+        server_error_s: Fraction | None,
+        wander_s: Fraction | None,
+        ageing_ppm_per_year_max: Fraction | None,
+        **arguments: Any,
+    ) -> None:
+        given = {
+            "delay_s": delay_s,
+            "server_error_s": server_error_s,
+            "wander_s": wander_s,
+            "ageing_ppm_per_year_max": ageing_ppm_per_year_max,
+        }
+        allowance = replace(Allowance(), **{name: value for name, value in given.items() if value is not None})
+        command(*positional, allowance=allowance, **arguments)
+
+    return with_allowance
+
+
 def read_text(file: str) -> str:
     """A file that holds no secret; - is standard input. Raises InputError."""
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not UTF-8 text") from None
+
+
+@contextmanager
+def lines_of(file: str) -> Iterator[Iterator[str]]:
+    """A file line by line, for one that may be larger than the memory; - is standard input. Raises InputError."""
+    if file == "-":
+        yield _decoded(sys.stdin, file)
+        return
+    try:
+        stream = Path(file).open(encoding="utf-8-sig", newline="")  # noqa: SIM115  # closed below; open() alone is tried
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    with stream:
+        yield _decoded(stream, file)
+
+
+def _decoded(stream: TextIO, file: str) -> Iterator[str]:
+    try:
+        yield from stream
     except UnicodeDecodeError:
         raise InputError(f"{file} is not UTF-8 text") from None

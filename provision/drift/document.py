@@ -26,6 +26,7 @@ from provision.errors import InputError
 
 _FIELDS = {"tref", "time_step_s", "t0_s", "prior", "wander_s", "ageing_ppm_per_year_max", "observations"}
 _BOUNDS, _CODE = {"a", "b", "lo", "hi"}, {"t", "step", "delay_s", "server_error_s"}
+_MOST = 10**30
 # As Fraction reads them, but short: 1e999999999 would keep it busy for hours.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(/[0-9]{1,30}|(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,2})?)")
 
@@ -50,6 +51,11 @@ def read(text: str) -> Document:
         raise InputError(f"the input is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise InputError("the input is no JSON object")
+    return of_json(found)
+
+
+def of_json(found: Mapping[str, Any]) -> Document:
+    """The same from an object that json.loads made with parse_float=str."""
     _only(found, _FIELDS, "the input")
     step_s, t0_s = _whole(found.get("time_step_s", 30), "time_step_s"), _whole(found.get("t0_s", 0), "t0_s")
     if not 1 <= step_s <= 86_400:
@@ -89,6 +95,13 @@ def written(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def exact(value: object, what: str) -> Fraction:
     """A number of a document read with parse_float=str, or of a command line; `what` names it. Raises InputError."""
+    return Fraction(_number(value, what))
+
+
+def _number(value: object, what: str) -> Fraction | int:
+    """Most are whole; whoever reads a million of them must neither match text nor add fractions."""
+    if type(value) is int and -_MOST < value < _MOST:
+        return value
     spelled = _NUMBER.fullmatch(str(value)) if not isinstance(value, bool) else None
     if spelled is not None:
         with contextlib.suppress(ZeroDivisionError):
@@ -101,9 +114,10 @@ def _model(found: Mapping[str, Any], observations: Sequence[Observation]) -> Mod
     if not isinstance(prior, dict):
         raise InputError("prior is no JSON object")
     _only(prior, {"offset_s", "rate_error_ppm"}, "prior")
-    first_s = min((observation.a for observation in observations), default=Fraction(0))
     model = Model(
-        exact(found["tref"], "tref") if "tref" in found else first_s,
+        exact(found["tref"], "tref")
+        if "tref" in found
+        else min((seen.a for seen in observations), default=Fraction(0)),
         wander_s=exact(found.get("wander_s", 0), "wander_s"),
         ageing_ppm_per_year_max=exact(found.get("ageing_ppm_per_year_max", 0), "ageing_ppm_per_year_max"),
     )
@@ -127,12 +141,12 @@ def _observation(one: object, what: str, step_s: int, t0_s: int) -> Observation:
         bounds = {name: exact(value, f"{what}: {name}") for name, value in one.items()}
         return Observation(**bounds)
     if {"t", "step"} <= set(one) <= _CODE:
-        delay_s = exact(one.get("delay_s", 0), f"{what}: delay_s")
-        error_s = exact(one.get("server_error_s", 0), f"{what}: server_error_s")
+        delay_s = _number(one.get("delay_s", 0), f"{what}: delay_s")
+        error_s = _number(one.get("server_error_s", 0), f"{what}: server_error_s")
         if delay_s < 0 or error_s < 0:
             raise InputError(f"{what}: delay_s and server_error_s are not negative")
         return Observation.of_code(
-            received_s=exact(one["t"], f"{what}: t"),
+            received_s=_number(one["t"], f"{what}: t"),
             step=_whole(one["step"], f"{what}: step"),
             time_step_s=step_s,
             t0_s=t0_s,
@@ -149,7 +163,7 @@ def _last_code(
     codes = [
         (exact(one["t"], "t") if "t" in one else seen.b, seen.lo)
         for one, seen in zip(listed, observations, strict=True)
-        if seen.hi - seen.lo == step_s
+        if "step" in one or seen.hi - seen.lo == step_s
     ]
     return max(codes, default=None)
 
@@ -164,7 +178,7 @@ def _interval(value: object, what: str) -> Interval:
 
 
 def _whole(value: object, what: str) -> int:
-    number = exact(value, what)
+    number = _number(value, what)
     if number.denominator != 1:
         raise InputError(f"{what} is a whole number")
     return int(number)

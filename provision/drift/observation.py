@@ -40,17 +40,22 @@ class Observation:
     def of_code(
         cls,
         *,
-        received_s: Fraction,
+        received_s: Fraction | int,
         step: int,
         time_step_s: int,
         t0_s: int,
-        delay_s: Fraction = Fraction(0),
-        server_error_s: Fraction = Fraction(0),
+        delay_s: Fraction | int = 0,
+        server_error_s: Fraction | int = 0,
     ) -> Observation:
         """A code of `step` that a server received. `delay_s`: the longest that somebody may have taken to type it;
         `server_error_s`: how wrong the server's clock may have been, either way."""
-        start = Fraction(t0_s + step * time_step_s)
-        return cls(received_s - delay_s - server_error_s, received_s + server_error_s, start, start + time_step_s)
+        start = t0_s + step * time_step_s
+        return cls(
+            Fraction(received_s - delay_s - server_error_s),
+            Fraction(received_s + server_error_s),
+            Fraction(start),
+            Fraction(start + time_step_s),
+        )
 
     @classmethod
     def of_reading(

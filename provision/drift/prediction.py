@@ -69,19 +69,20 @@ def forecast(estimate: Estimate, window: Window, from_s: int) -> Forecast:
         raise ValueError("a clock that cannot be has no future")
     if estimate.last_s is not None:
         from_s = max(from_s, int(estimate.last_s))
+    clocks = _clocks(estimate, window, from_s)
     low, high = window.limits_s()
     lowest, highest = window.limits_s(more_steps=1)
     return Forecast(
         from_s,
-        _within_horizon(from_s, (_may_pass(estimate, 1, high, from_s), _may_pass(estimate, -1, -low, from_s))),
-        _within_horizon(from_s, (_must_pass(estimate, 1, high, from_s), _must_pass(estimate, -1, -low, from_s))),
-        _within_horizon(from_s, (_must_pass(estimate, 1, highest, from_s), _must_pass(estimate, -1, -lowest, from_s))),
+        _within_horizon(from_s, (_may_pass(clocks, 1, high), _may_pass(clocks, -1, -low))),
+        _within_horizon(from_s, (_must_pass(clocks, 1, high), _must_pass(clocks, -1, -low))),
+        _within_horizon(from_s, (_must_pass(clocks, 1, highest), _must_pass(clocks, -1, -lowest))),
     )
 
 
-def _within_horizon(from_s: int, moments: Iterable[int | None]) -> int | None:
-    found = [moment for moment in moments if moment is not None and moment <= from_s + HORIZON_S]
-    return min(found, default=None)
+def _within_horizon(from_s: int, delays: Iterable[int | None]) -> int | None:
+    found = [delay for delay in delays if delay is not None and delay <= HORIZON_S]
+    return from_s + min(found) if found else None
 
 
 class _Parabola(NamedTuple):
@@ -90,11 +91,6 @@ class _Parabola(NamedTuple):
     q: int
     m: int
     n: int
-
-    @classmethod
-    def of(cls, q: Fraction, m: Fraction, n: Fraction) -> _Parabola:
-        scale = lcm(q.denominator, m.denominator, n.denominator)
-        return cls(int(q * scale), int(m * scale), int(n * scale))
 
     def last_above(self, root: int) -> int:
         """The last whole second above zero, from the root at which it falls below, rounded down."""
@@ -111,42 +107,63 @@ class _Parabola(NamedTuple):
         return (-m - over) // (2 * q), (-m + root) // (2 * q)
 
 
-def _excesses(estimate: Estimate, sign: int, limit_s: Fraction, from_s: int, widening: int) -> Iterable[_Parabola]:
-    """For every extreme clock, by how much `sign` times its offset is over `limit_s`, wander and ageing added
-    (`widening` 1) or taken off (-1)."""
-    model = estimate.model
-    half = model.ageing_ppm_per_year_max / (2 * PPM * YEAR_S)
-    since = from_s - estimate.last_s if estimate.last_s is not None else Fraction(0)
-    for offset_s, rate_error_ppm in estimate.polygon.vertices:
-        rate = rate_error_ppm / PPM
-        here = sign * (offset_s + rate * (from_s - model.tref_s)) - limit_s
-        yield _Parabola.of(
-            widening * half,
-            sign * rate + widening * 2 * half * since,
-            here + widening * (model.wander_s + half * since * since),
+class _Clock(NamedTuple):
+    """An extreme clock, `scale` times as large so that all is whole: its offset at `from_s`, its rate, and by how much
+    q u^2 + m u + n its offset may be wider on either side."""
+
+    scale: int
+    offset: int
+    rate: int
+    q: int
+    m: int
+    n: int
+
+    def excess(self, sign: int, limit_s: Fraction, widening: int) -> _Parabola:
+        """By how much `sign` times its offset is over `limit_s`, wander and ageing added (`widening` 1) or taken off
+        (-1)."""
+        limit = limit_s.numerator * (self.scale // limit_s.denominator)
+        return _Parabola(
+            widening * self.q, sign * self.rate + widening * self.m, sign * self.offset - limit + widening * self.n
         )
 
 
-def _may_pass(estimate: Estimate, sign: int, limit_s: Fraction, from_s: int) -> int | None:
-    """When the first of the possible clocks passes the limit."""
-    moments = []
-    for curve in _excesses(estimate, sign, limit_s, from_s, widening=1):
+def _clocks(estimate: Estimate, window: Window, from_s: int) -> list[_Clock]:
+    model = estimate.model
+    half = model.ageing_ppm_per_year_max / (2 * PPM * YEAR_S)
+    since = from_s - estimate.last_s if estimate.last_s is not None else Fraction(0)
+    wider = (half, 2 * half * since, model.wander_s + half * since * since)
+    limits = (window.shift_s, window.delay_s)
+    clocks = []
+    for offset_s, rate_error_ppm in estimate.polygon.vertices:
+        rate = rate_error_ppm / PPM
+        values = (offset_s + rate * (from_s - model.tref_s), rate, *wider)
+        scale = lcm(*[value.denominator for value in (*values, *limits)])
+        clocks.append(_Clock(scale, *[value.numerator * (scale // value.denominator) for value in values]))
+    return clocks
+
+
+def _may_pass(clocks: Iterable[_Clock], sign: int, limit_s: Fraction) -> int | None:
+    """Seconds until the first of the possible clocks passes the limit."""
+    delays = []
+    for clock in clocks:
+        curve = clock.excess(sign, limit_s, widening=1)
         q, m, n = curve
         if n > 0:
-            return from_s
+            return 0
         if q:
             roots = curve.roots()
             assert roots is not None, "a parabola that opens upward and is below zero here comes up again"
-            moments.append(from_s + roots[1])
+            delays.append(roots[1])
         elif m > 0:
-            moments.append(from_s + -n // m)
-    return min(moments, default=None)
+            delays.append(-n // m)
+    return min(delays, default=None)
 
 
-def _must_pass(estimate: Estimate, sign: int, limit_s: Fraction, from_s: int) -> int | None:
-    """When the last of the possible clocks has passed it, while none has come back."""
+def _must_pass(clocks: Iterable[_Clock], sign: int, limit_s: Fraction) -> int | None:
+    """Seconds until the last of the possible clocks has passed it, while none has come back."""
     begins, ends = 0, HORIZON_S + 1
-    for curve in _excesses(estimate, sign, limit_s, from_s, widening=-1):
+    for clock in clocks:
+        curve = clock.excess(sign, limit_s, widening=-1)
         q, m, n = curve
         if q:
             roots = curve.roots()
@@ -159,4 +176,4 @@ def _must_pass(estimate: Estimate, sign: int, limit_s: Fraction, from_s: int) ->
             ends = min(ends, curve.last_above(n // -m))
         elif n <= 0:
             return None
-    return from_s + begins if begins <= ends else None
+    return begins if begins <= ends else None

@@ -108,6 +108,10 @@ class Profile:
             steps = self.reach(time_step_s)
         return Window(*steps, time_step_s, shift_s, delay_s)
 
+    def __reduce__(self) -> tuple[Callable[[str], Profile], tuple[str]]:
+        """Between processes by name: a function of a function does not travel."""
+        return _by_name, (self.name,)
+
     def value(self, offset_s: Fraction, time_step_s: int) -> int | None:
         """What to write for a clock that is so far off, in its unit; None if it stores nothing."""
         if self.unit is None:
@@ -232,3 +236,7 @@ _ALL = (
     ),
 )
 PROFILES = {profile.name: profile for profile in _ALL}
+
+
+def _by_name(name: str) -> Profile:
+    return PROFILES[name]

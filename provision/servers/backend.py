@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -25,6 +25,7 @@ class ServerCapability(enum.Enum):
     RENAME = "rename"
     ASSIGN = "assign"
     DISABLE = "disable"
+    HISTORY = "history"  # tells of past logins what shows a clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,16 @@ class Acceptance:
     drift_steps: int
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """`at_s`: Unix seconds by the server. `step`: of the code that it accepted then; None where somebody wrote the
+    remembered drift, which is done when the token's own clock is set."""
+
+    device_id: str
+    at_s: float
+    step: int | None
+
+
 class ServerBackend(Protocol):
     """One server. A context manager; methods raise ServerError and VerificationError, and InputError for a name,
     parameters or a seed that no server could take; nothing else on purpose.
@@ -84,6 +95,8 @@ class ServerBackend(Protocol):
     resync      learns the drift from two consecutive codes; the clock is not set.
     set_drift   writes the remembered drift (0 after the token's own clock was set).
     enable      undoes `disable`, and lets a device in again that too many wrong codes had locked.
+    history     of all devices, or one: device by device, each oldest first. As long as it is being read, the server
+                is asked nothing else.
     """
 
     @property
@@ -110,6 +123,8 @@ class ServerBackend(Protocol):
     def enable(self, device_id: str) -> None: ...
 
     def delete(self, device_id: str) -> None: ...
+
+    def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]: ...
 
     def close(self) -> None: ...
 

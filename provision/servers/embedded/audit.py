@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from provision.servers.backend import HistoryEntry
 
 
 @enum.unique
@@ -64,3 +67,13 @@ def entries(db: sqlite3.Connection, device_id: str | None) -> list[AuditEntry]:
         AuditEntry(at_s, Action(action), user, device, Outcome(outcome), step)
         for at_s, action, user, device, outcome, step in rows
     ]
+
+
+def history(db: sqlite3.Connection, device_id: str | None) -> Iterator[HistoryEntry]:
+    """What shows a clock: accepted codes, and where the remembered drift was written. By device, then oldest first."""
+    rows = db.execute(
+        "SELECT device_id, at_s, step FROM audit"
+        " WHERE (outcome = ?1 OR action = ?2) AND (?3 IS NULL OR device_id = ?3) ORDER BY device_id, audit_id",
+        (Outcome.ACCEPTED.value, Action.SET_DRIFT.value, device_id),
+    )
+    return (HistoryEntry(device, at_s, step) for device, at_s, step in rows)
