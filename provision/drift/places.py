@@ -73,15 +73,12 @@ def _zones(at_s: int) -> Iterator[Place]:
 def _dates(at_s: int) -> Iterator[Place]:
     """The right time of day, in whatever zone, on a date that was mistaken for the right one."""
     now = datetime.fromtimestamp(at_s, UTC)
-    mistakes = [("day and month were exchanged", {"day": now.month, "month": now.day})]
-    mistakes += [(f"the year is wrong by {years:+d}", {"year": now.year + years}) for years in (-1, 1, -2, 2)]
-    mistakes += [
-        (f"the month is wrong by {months:+d}", dict(zip(("year", "month"), _month(now, months), strict=True)))
-        for months in (-1, 1)
-    ]
-    for what, changes in mistakes:
+    mistakes = [("day and month were exchanged", now.year, now.day, now.month)]
+    mistakes += [(f"the year is wrong by {years:+d}", now.year + years, now.month, now.day) for years in (-1, 1, -2, 2)]
+    mistakes += [(f"the month is wrong by {months:+d}", *_month(now, months), now.day) for months in (-1, 1)]
+    for what, year, month, day in mistakes:
         try:
-            mistaken = now.replace(**changes)
+            mistaken = now.replace(year, month, day)
         except ValueError:
             continue  # there is no such day, so nobody can have set it
         yield Place.around("wrong-date", f"it was set to a wrong date: {what}", int(mistaken.timestamp()), _FAR_ZONE_S)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from provision.drift.places import Place
+from provision.drift.places import END_S, Place
 from provision.drift.sha import key_blocks
 from provision.errors import InputError
 from provision.model import OtpParameters, Secret
@@ -29,7 +29,7 @@ Scan = Callable[[str, range], list[int]]
 Scanner = Callable[[Secret, OtpParameters], Scan]
 Progress = Callable[[int, int], None]  # steps tried, of how many
 
-_FEW = 100_000  # so many steps are tried sooner than a faster scanner is loaded
+_FEW = 1 << 18  # so many steps are tried sooner than a faster scanner is loaded
 _CHUNK = 1 << 20  # steps between two reports of progress
 STEPS = 2**32  # what a scan can tell apart; 1970 to 2106 has fewer, down to steps of one second
 
@@ -51,6 +51,8 @@ class Shown:
             raise InputError("the codes have not all the same 6 to 8 digits")
         if not all(code.isascii() and code.isdigit() for code in self.codes):
             raise InputError("a code has digits only")
+        if not 0 <= self.at_s < END_S:
+            raise InputError("the codes are not of the years 1970 to 2106")
 
     @property
     def digits(self) -> int:

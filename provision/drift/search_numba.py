@@ -31,7 +31,7 @@ def scan_with_numba(secret: Secret, parameters: OtpParameters) -> Scan:
 
     def scan(code: str, steps: range) -> list[int]:
         found: list[int] = []
-        values = np.empty(_BATCH, np.uint32)
+        values = np.empty(min(_BATCH, -(-len(steps) // _LANES) * _LANES), np.uint32)
         for start in range(steps.start, steps.stop, _BATCH):
             compute(inner, outer, start, values)
             hits = start + np.flatnonzero(values % np.uint32(10 ** len(code)) == np.uint32(int(code)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from provision.drift.search import Scan
 from provision.drift.sha import BLOCK_WORDS, HASHES, Hash, key_blocks
 from provision.model import Algorithm, OtpParameters, Secret
 
-Words = list[NDArray[np.unsignedinteger]]
+Array = NDArray[Any]  # of uint32 or uint64, whatever the hash is made of
+Words = list[Array]
 
 _LANES = 1 << 14  # steps at once: their words stay in the processor's cache
 
@@ -43,7 +45,11 @@ def key_states(secret: Secret, algorithm: Algorithm) -> tuple[Words, Words]:
     """The states of HMAC's inner and outer hash after the key's blocks."""
     sha = HASHES[algorithm]
     inner, outer = (
-        compress(sha, _constants(sha, sha.initial), list(np.frombuffer(block, f">u{sha.bits // 8}").astype(_type(sha))[:, None]))
+        compress(
+            sha,
+            _constants(sha, sha.initial),
+            list(np.frombuffer(block, f">u{sha.bits // 8}").astype(_type(sha))[:, None]),
+        )
         for block in key_blocks(secret, algorithm)
     )
     return inner, outer
@@ -56,7 +62,7 @@ def compress(sha: Hash, state: Words, block: Words) -> Words:
     return [before + after for before, after in zip(state, made, strict=True)]
 
 
-def _hmac(sha: Hash, inner: Words, outer: Words, counters: NDArray[np.unsignedinteger]) -> Words:
+def _hmac(sha: Hash, inner: Words, outer: Words, counters: Array) -> Words:
     words, at = sha.step_block()
     block = _constants(sha, words)
     block[at] = counters
@@ -100,17 +106,17 @@ def _sha2_rounds(sha: Hash, state: Words, block: Words) -> Words:
     return [a, b, c, d, e, f, g, h]
 
 
-def _big_sigma(sha: Hash, x: NDArray[np.unsignedinteger], by: tuple[int, int, int]) -> NDArray[np.unsignedinteger]:
+def _big_sigma(sha: Hash, x: Array, by: tuple[int, int, int]) -> Array:
     return _rotated(sha, x, by[0]) ^ _rotated(sha, x, by[1]) ^ _rotated(sha, x, by[2])
 
 
-def _small_sigma(sha: Hash, x: NDArray[np.unsignedinteger], by: tuple[int, int, int]) -> NDArray[np.unsignedinteger]:
+def _small_sigma(sha: Hash, x: Array, by: tuple[int, int, int]) -> Array:
     return _rotated(sha, x, by[0]) ^ _rotated(sha, x, by[1]) ^ (x >> _type(sha)(by[2]))
 
 
-def _rotated(sha: Hash, x: NDArray[np.unsignedinteger], right: int) -> NDArray[np.unsignedinteger]:
+def _rotated(sha: Hash, x: Array, right: int) -> Array:
     word = _type(sha)
-    rotated: NDArray[np.unsignedinteger] = (x >> word(right)) | (x << word(sha.bits - right))
+    rotated: Array = (x >> word(right)) | (x << word(sha.bits - right))
     return rotated
 
 

@@ -136,10 +136,18 @@ def _spellings(key: bytes) -> Iterator[tuple[str, str, bytes]]:
             yield f"{kind}-as-text", f"its seed is the letters of the right one in {how}{ending}", text + end
         for reading, read in _READINGS.items():
             if reading != kind and (decoded := read(text)) is not None:
-                yield f"{kind}-as-{reading}", f"its seed is the right one in {how}, read as if it were {reading}", decoded
+                yield (
+                    f"{kind}-as-{reading}",
+                    f"its seed is the right one in {how}, read as if it were {reading}",
+                    decoded,
+                )
     for reading, read in _READINGS.items():
         if (decoded := read(key.strip())) is not None:
-            yield f"text-as-{reading}", f"the seed on record is letters; its seed is what they say in {reading}", decoded
+            yield (
+                f"text-as-{reading}",
+                f"the seed on record is letters; its seed is what they say in {reading}",
+                decoded,
+            )
 
 
 def _bytes(key: bytes, algorithm: Algorithm) -> Iterator[tuple[str, str, bytes]]:
