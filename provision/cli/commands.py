@@ -56,15 +56,12 @@ SERVER = {
 DRIFT = {
     "estimate": ("provision.cli.drift_commands:estimate", "find all clocks that could have shown what was seen"),
     "predict": ("provision.cli.drift_commands:predict", "say when a server will refuse a token's codes"),
-<<<<<<< Updated upstream
     "fleet": ("provision.cli.drift_fleet:fleet", "judge all tokens: who fails first, and which batches are at fault"),
     "import": ("provision.cli.drift_import:import_command", "read observations from a server's history, or from CSV"),
-=======
     "find-clock": (
         "provision.cli.drift_find:find_clock",
         "find a lost clock from two codes, anywhere from 1970 to 2106",
     ),
->>>>>>> Stashed changes
 }
 
 UDEV = {
