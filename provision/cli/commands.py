@@ -59,6 +59,10 @@ DRIFT = {
     "measure": ("provision.cli.drift_measure:measure", "measure how fast a connected token's clock runs"),
     "fleet": ("provision.cli.drift_fleet:fleet", "judge all tokens: who fails first, and which batches are at fault"),
     "import": ("provision.cli.drift_import:import_command", "read observations from a server's history, or from CSV"),
+    "find-clock": (
+        "provision.cli.drift_find:find_clock",
+        "find a lost clock from two codes, anywhere from 1970 to 2106",
+    ),
 }
 
 UDEV = {

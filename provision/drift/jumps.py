@@ -34,7 +34,7 @@ def named(size_s: Interval, at_s: Fraction) -> list[Jump]:
                 found.append(
                     Jump("daylight-saving", f"summer time was {'added' if seconds > 0 else 'taken off'}", seconds)
                 )
-            found.append(Jump("time-zone", f"it was set to local time, {_zone(seconds)} from UTC", seconds))
+            found.append(Jump("time-zone", f"it was set to local time, {zone(seconds)} from UTC", seconds))
     if greatest - least <= _NARROW_S:
         found += [
             Jump("leap-seconds", f"it was set to or from {scale}", signed)
@@ -55,6 +55,7 @@ def named(size_s: Interval, at_s: Fraction) -> list[Jump]:
     return found or [Jump("set-wrong", "it was set to a wrong time", int((least + greatest) / 2))]
 
 
-def _zone(seconds: int) -> str:
+def zone(seconds: int) -> str:
+    """A difference to UTC as people write it: "+2:00 h"."""
     hours, rest = divmod(abs(seconds), HOUR_S)
     return f"{'+' if seconds > 0 else '-'}{hours}:{rest // 60:02d} h"

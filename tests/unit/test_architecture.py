@@ -21,7 +21,7 @@ HOST = {
     "otp": {"errors", "model"},
     "links": {"wire", "errors", "model", "clock"},
     "families": {"links", "wire", "errors", "model", "clock"},
-    "drift": {"errors"},
+    "drift": {"errors", "model"},
     "seeds": {"errors", "model", "clock", "otp"},
     "servers": {"errors", "model", "clock", "otp", "newfile"},
     "station": {"families", "seeds", "servers", "drift", "links", "errors", "model", "clock", "otp", "locking"},
