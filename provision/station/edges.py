@@ -39,14 +39,14 @@ class Rate:
     remaining_s: float
 
 
-def observation_of(reading: ClockReading, error_s: Fraction) -> Observation:
-    """`error_s`: how far the station's clock may be off."""
-    resolution_s = Fraction(RESOLUTION_S)
+def observation_of(reading: ClockReading, error_s: Fraction | float) -> Observation:
+    """`error_s`: how far the station's clock may be off. In whole microseconds, rounded outward."""
+    error_s, cut_s = _microseconds(ceil, error_s), _microseconds(ceil, RESOLUTION_S)
     return Observation(
         _microseconds(floor, reading.sent_s) - error_s,
         _microseconds(ceil, reading.received_s) + error_s,
-        _microseconds(floor, reading.device_s) - resolution_s,
-        _microseconds(ceil, reading.device_s + reading.resolution_s) + resolution_s,
+        _microseconds(floor, reading.device_s) - cut_s,
+        _microseconds(ceil, reading.device_s + reading.resolution_s) + cut_s,
     )
 
 
@@ -80,14 +80,14 @@ def measure_rate(
 def _sampled(session: Session, clock: Clock, before: Estimate | None, error_s: Callable[[], float]) -> Estimate:
     """One more sample: several readings, of which the best count by themselves; or one edge, halved."""
     reading = session.read_clock()
-    first = observation_of(reading, Fraction(error_s()))
+    first = observation_of(reading, error_s())
     estimate = _given(_beginning(first) if before is None else before, first)
     coarse = reading.resolution_s >= COARSE_S
     for _ in range(HALVINGS if coarse else READINGS - 1):
         if coarse:
             middle_s = float(sum(estimate.offset_at(Fraction(clock.now())))) / 2
             clock.wait_until(ceil(clock.now() + EDGE_LEAD_S + middle_s) - middle_s)
-        estimate = _given(estimate, observation_of(session.read_clock(), Fraction(error_s())))
+        estimate = _given(estimate, observation_of(session.read_clock(), error_s()))
     return estimate
 
 
@@ -117,5 +117,5 @@ def _remaining_s(estimate: Estimate, elapsed_s: float, accuracy_ppm: Fraction) -
     return elapsed_s * float(width_ppm / (2 * accuracy_ppm) - 1)
 
 
-def _microseconds(towards: Callable[[Fraction], int], seconds: float) -> Fraction:
+def _microseconds(towards: Callable[[Fraction], int], seconds: Fraction | float) -> Fraction:
     return Fraction(towards(Fraction(seconds) * 1_000_000), 1_000_000)
