@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import click
 
+from provision.cli.context import Context
 from provision.drift.document import exact
 from provision.drift.estimate import Interval
 from provision.drift.history import Allowance
@@ -57,6 +58,25 @@ input_option = click.option("--input", "file", metavar="FILE", help="The observa
 at_option = click.option(
     "--at", "at_s", metavar="TIME", callback=as_moment, help="As of then: Unix seconds, or ISO 8601 in UTC."
 )
+
+
+codes_option = click.option(
+    "--codes", "codes_file", metavar="FILE", help="The codes, one a line, - for standard input (default: ask)."
+)
+
+
+def read_codes(context: Context, file: str | None) -> list[str]:
+    """One to three consecutive codes, from a file or asked for: then one, and the next. Raises InputError."""
+    if file is None:
+        codes = [context.secrets.line(None, prompt=prompt, option="--codes") for prompt in ("Code", "Next code")]
+    else:
+        codes = context.secrets.read(file, "--codes").decode("ascii", "replace").splitlines()
+    codes = ["".join(code.split()) for code in codes if code.strip()]
+    if not 1 <= len(codes) <= 3:
+        raise InputError(f"--codes holds {len(codes)} codes", hint="one to three, one a line")
+    if not all(code.isascii() and code.isdigit() and 6 <= len(code) <= 8 for code in codes):
+        raise InputError("that is not a code", hint="a code has 6 to 8 digits")
+    return codes
 
 
 def server_options(command: Callable[..., None]) -> Callable[..., None]:

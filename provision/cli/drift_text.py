@@ -26,14 +26,14 @@ def _clock(estimate: Estimate) -> list[str]:
     tref_s, middle = estimate.model.tref_s, estimate.centroid
     moments = [tref_s] if estimate.last_s in (None, tref_s) else [tref_s, estimate.last_s]
     lines = [
-        f"offset  {_between(estimate.offset_at(unix_s), 's', 3)} on {iso(unix_s)}"
+        f"offset  {between(estimate.offset_at(unix_s), 's', 3)} on {iso(unix_s)}"
         for unix_s in moments
         if unix_s is not None
     ]
     a_year = float(middle.rate_error_ppm / PPM * YEAR_S)
     word = "fast" if a_year > 0 else "slow"
     lines.append(
-        f"rate    {_between(estimate.rate_error_ppm, 'ppm', 3)}; most likely {float(middle.rate_error_ppm):+.3f} ppm,"
+        f"rate    {between(estimate.rate_error_ppm, 'ppm', 3)}; most likely {float(middle.rate_error_ppm):+.3f} ppm,"
         f" {abs(a_year):.0f} s a year {word}"
     )
     return lines
@@ -65,11 +65,11 @@ def told_outlook(ahead: Outlook) -> str:
     if ahead.at_s is not None and ahead.offset_s is not None and ahead.accepted is not None:
         least, greatest = ahead.accepted
         chance = _percent(least) if least == greatest else f"{_percent(least)} to {_percent(greatest)}"
-        lines.append(f"then    offset {_between(ahead.offset_s, 's', 1)} on {iso(ahead.at_s)}, accepted: {chance}")
+        lines.append(f"then    offset {between(ahead.offset_s, 's', 1)} on {iso(ahead.at_s)}, accepted: {chance}")
     return "\n".join(lines)
 
 
-def _between(bounds: Interval, unit: str, decimals: int) -> str:
+def between(bounds: Interval, unit: str, decimals: int) -> str:
     return f"{float(bounds[0]):+.{decimals}f} to {float(bounds[1]):+.{decimals}f} {unit}"
 
 

@@ -61,12 +61,13 @@ def judged(state: int, status: int, max_error_us: int) -> Discipline:
     return Discipline(True, max_error_s, f"synchronised, at most {max_error_s * 1000:.0f} ms off")
 
 
-def require_discipline(clock: Clock, *, undisciplined_ok: bool) -> Discipline:
-    """Raises ClockUndisciplined for a clock that must not set another one, unless `undisciplined_ok`."""
+def require_discipline(clock: Clock, *, undisciplined_ok: bool, to: str = "set") -> Discipline:
+    """Raises ClockUndisciplined for a clock that must not set (or measure: `to`) another one, unless
+    `undisciplined_ok`."""
     verdict = discipline(clock)
     if not verdict.disciplined and not undisciplined_ok:
         raise ClockUndisciplined(
-            f"this station's clock cannot be trusted to set a token's: {verdict.why}",
+            f"this station's clock cannot be trusted to {to} a token's: {verdict.why}",
             hint="start chrony, ntpd or systemd-timesyncd, or pass --undisciplined-clock-ok",
         )
     return verdict
