@@ -21,7 +21,7 @@ from provision.model import Algorithm, OtpParameters, Secret
 Array = NDArray[Any]  # of uint32 or uint64, whatever the hash is made of
 Words = list[Array]
 
-_LANES = 1 << 14  # steps at once: their words stay in the processor's cache
+_LANES = 1 << 15  # steps at once: their words stay in the processor's cache
 
 
 def scan_with_numpy(secret: Secret, parameters: OtpParameters) -> Scan:

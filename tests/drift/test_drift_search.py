@@ -52,7 +52,7 @@ def test_all_scanners_agree_with_hmac(algorithm: Algorithm) -> None:
         steps = range(start, start + 333)
         values = {step: value(key, step, algorithm) for step in steps}
         eight = f"{values[start + 300] % 10**8:08}"
-        for code in (*"0123456789", eight, eight[2:]):  # one digit fits often: hardly a step escapes notice
+        for code in (*"0369", eight, eight[2:]):  # one digit fits often: hardly a step escapes notice
             expected = [step for step in steps if values[step] % 10 ** len(code) == int(code)]
             assert [scan(code, steps) for scan in scanners] == [expected] * 3, (size, code)
 
@@ -91,16 +91,18 @@ def found(question: Shown, where: list[Place], parameters: OtpParameters = USUAL
     ],
 )
 def test_a_clock_is_found_where_it_is_likely_to_be(unix_s: int, reason: str) -> None:
+    parameters = OtpParameters(time_step_s=300)  # a tenth of the work
     where = [place for place in places.likely(AT, 1_600_000_000) if place.end_s - place.begin_s < 100 * 86_400]
-    [candidate] = found(shown(unix_s), where)
+    [candidate] = found(shown(unix_s, parameters), where, parameters)
     assert candidate.place.reason == reason
-    assert candidate.unix_s == unix_s // 30 * 30
+    assert candidate.unix_s == unix_s // 300 * 300
     assert candidate.offset_s == candidate.unix_s - AT
 
 
 def test_day_and_month_exchanged() -> None:
-    at_s = 1_772_755_200  # 2026-03-06
-    [candidate] = found(shown(1_780_444_800 + 60, at_s=at_s), places.likely(at_s)[:-5])  # 2026-06-03
+    at_s, unix_s = 1_772_755_200, 1_780_444_800 + 60  # 2026-03-06, 2026-06-03
+    where = [place for place in places.likely(at_s) if place.reason == "wrong-date"]
+    [candidate] = found(shown(unix_s, at_s=at_s), where)
     assert "day and month" in candidate.place.what
 
 
