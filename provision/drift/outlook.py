@@ -44,7 +44,8 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """`dates`: None for a clock that cannot be. `value`: what to write into the server as of `dates.from_s`, in the
-    profile's unit; None if it stores nothing, or nothing was seen. `offset_s`: bounds as of `at_s`, if a moment was asked for."""
+    profile's unit; None if it stores nothing, or nothing was seen. `offset_s`: bounds as of `at_s`, if a moment was
+    asked for."""
 
     server: Server
     window: Window
