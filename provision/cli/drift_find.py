@@ -159,7 +159,7 @@ def _told(candidates: list[Candidate], mistakes: list[Finding]) -> str:
     for finding in mistakes:
         lines.append(f"seed   {finding.hypothesis.what}; its clock is {_offset(finding.offset_s)}")
         lines.append(f"       by mere chance: {_chance(finding.odds)}")
-    if max([0, *(one.odds for one in candidates), *(one.odds for one in mistakes)]) > _SURE:
+    if any(candidate.odds > _SURE for candidate in candidates):
         lines.append("To be surer, give three codes in a row: --codes FILE.")
     if not lines:
         lines = [

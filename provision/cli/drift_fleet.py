@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from fractions import Fraction
+from itertools import chain, islice
+from multiprocessing import get_context
 from typing import Any
 
 import click
@@ -52,7 +54,7 @@ def fleet(
     if at_s is None:
         at_s = Fraction(int(context.clock.now()))
     with lines_of(file) as lines:
-        tokens = by_urgency(assessed(lines, server, at_s, processes or os.cpu_count() or 1))
+        tokens = by_urgency(_labels_shared(assessed(lines, server, at_s, processes or os.cpu_count() or 1)))
     suspects, bars = batches(tokens), histogram(tokens, bin_ppm)
     shown = tokens[: len(tokens) if context.as_json and top is None else 20 if top is None else top]
     context.result(
@@ -69,18 +71,26 @@ def fleet(
 def assessed(lines: Iterable[str], server: Server, at_s: Fraction, processes: int) -> Iterator[Token]:
     """In the order of the lines. However many there are, only a few portions are in memory at once."""
     todo = portions(lines, PORTION)
-    if processes == 1:
-        for portion in todo:
+    first = list(islice(todo, 2))
+    if processes == 1 or len(first) < 2:
+        for portion in chain(first, todo):
             yield from assess_all(portion, server, at_s)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    # Spawned everywhere: a fork of a process with threads may hang, and where it is the default has changed.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running: deque[Future[list[Token]]] = deque()
-        for portion in todo:
+        for portion in chain(first, todo):
             running.append(pool.submit(assess_all, portion, server, at_s))
             if len(running) > 2 * processes:
                 yield from running.popleft().result()
         while running:
             yield from running.popleft().result()
+
+
+def _labels_shared(tokens: Iterable[Token]) -> Iterator[Token]:
+    """Equal labels as one object: what comes from another process is a copy each time."""
+    known: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}
+    return (token._replace(labels=known.setdefault(token.labels, token.labels)) for token in tokens)
 
 
 def _plain(token: Token) -> dict[str, Any]:

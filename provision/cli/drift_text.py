@@ -24,6 +24,9 @@ def told_estimate(diagnosis: Diagnosis) -> str:
 
 def _clock(estimate: Estimate) -> list[str]:
     tref_s, middle = estimate.model.tref_s, estimate.centroid
+    rate = f"rate    {between(estimate.rate_error_ppm, 'ppm', 3)}"
+    if estimate.last_s is None:
+        return [f"{rate}, as promised: nothing was seen"]
     moments = [tref_s] if estimate.last_s in (None, tref_s) else [tref_s, estimate.last_s]
     lines = [
         f"offset  {between(estimate.offset_at(unix_s), 's', 3)} on {iso(unix_s)}"
@@ -32,10 +35,7 @@ def _clock(estimate: Estimate) -> list[str]:
     ]
     a_year = float(middle.rate_error_ppm / PPM * YEAR_S)
     word = "fast" if a_year > 0 else "slow"
-    lines.append(
-        f"rate    {between(estimate.rate_error_ppm, 'ppm', 3)}; most likely {float(middle.rate_error_ppm):+.3f} ppm,"
-        f" {abs(a_year):.0f} s a year {word}"
-    )
+    lines.append(f"{rate}; most likely {float(middle.rate_error_ppm):+.3f} ppm, {abs(a_year):.0f} s a year {word}")
     return lines
 
 

@@ -127,10 +127,9 @@ def batches(tokens: Sequence[Token]) -> list[Batch]:
     only contains it, such as the month in which a bad box was made."""
     faults = _faults(tokens)
     members = _members(tokens)
-    comparisons = sum(len({fault for number in numbers for fault in faults[number]}) for numbers in members.values())
+    comparisons = sum(not faulty.isdisjoint(numbers) for faulty in faults.values() for numbers in members.values())
     found = []
-    for fault in sorted({fault for of_token in faults for fault in of_token}):
-        faulty = {number for number, of_token in enumerate(faults) if fault in of_token}
+    for fault, faulty in sorted(faults.items()):
         left = set(range(len(tokens)))
         while True:
             suspects = [
@@ -205,19 +204,22 @@ def _set_wrong(estimate: Estimate, at_s: Fraction) -> list[str]:
     return [named((offset_s[0] - _SET_TO_S, offset_s[1] + _SET_TO_S), at_s)[0].name]
 
 
-def _faults(tokens: Sequence[Token]) -> list[set[str]]:
-    """Of each token: what happened to its clock, and whether it is for certain faster or slower than the crowd."""
+def _faults(tokens: Sequence[Token]) -> dict[str, set[int]]:
+    """Who has which: what happened to a clock, and whether it is for certain faster or slower than the crowd."""
+    faults: dict[str, set[int]] = defaultdict(set)
+    for number, token in enumerate(tokens):
+        for cause in token.causes:
+            faults[cause].add(number)
     rates = sorted(token.rates_ppm[1] for token in tokens if token.rates_ppm is not None)
-    faults = [set(token.causes) for token in tokens]
     if len(rates) < 4:
         return faults
     first, third = rates[len(rates) // 4], rates[ceil(len(rates) * 3 / 4) - 1]
     low, high = first - _FENCE * (third - first), third + _FENCE * (third - first)
-    for of_token, token in zip(faults, tokens, strict=True):
+    for number, token in enumerate(tokens):
         if token.rates_ppm is not None and token.rates_ppm[2] < low:
-            of_token.add("slow")
+            faults["slow"].add(number)
         elif token.rates_ppm is not None and token.rates_ppm[0] > high:
-            of_token.add("fast")
+            faults["fast"].add(number)
     return faults
 
 

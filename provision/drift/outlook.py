@@ -44,7 +44,8 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """`dates`: None for a clock that cannot be. `value`: what to write into the server as of `dates.from_s`, in the
-    profile's unit. `offset_s`: bounds as of `at_s`, if a moment was asked for."""
+    profile's unit; None if it stores nothing, or nothing was seen. `offset_s`: bounds as of `at_s`, if a moment was
+    asked for."""
 
     server: Server
     window: Window
@@ -76,7 +77,7 @@ def outlook(estimate: Estimate, server: Server, window: Window, at_s: Fraction |
     start_s = at_s if at_s is not None else estimate.last_s if estimate.last_s is not None else estimate.model.tref_s
     dates = forecast(estimate, window, int(start_s))
     value = None
-    if server.profile is not None and server.profile.unit is not None:
+    if server.profile is not None and server.profile.unit is not None and estimate.last_s is not None:
         middle = estimate.centroid
         since_s = dates.from_s - estimate.model.tref_s
         value = server.profile.value(middle.offset_s + middle.rate_error_ppm * since_s / PPM, window.time_step_s)
