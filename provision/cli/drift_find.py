@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from provision.drift.seed_mistakes import Finding
 
 NOTHING_FOUND = 4
+_SURE = 1e-6  # as good as a code of six digits that is right at once
 
 
 @click.command("find-clock")
@@ -158,6 +159,8 @@ def _told(candidates: list[Candidate], mistakes: list[Finding]) -> str:
     for finding in mistakes:
         lines.append(f"seed   {finding.hypothesis.what}; its clock is {_offset(finding.offset_s)}")
         lines.append(f"       by mere chance: {_chance(finding.odds)}")
+    if any(candidate.odds > _SURE for candidate in candidates):
+        lines.append("To be surer, give three codes in a row: --codes FILE.")
     if not lines:
         lines = [
             "no clock from 1970 to 2106 would have shown these codes one after the other.",

@@ -14,9 +14,11 @@ import hashlib
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 from provision.drift.places import END_S, Place
@@ -38,7 +40,7 @@ STEPS = 2**32  # what a scan can tell apart; 1970 to 2106 has fewer, down to ste
 class Shown:
     """Two or more consecutive codes that a token showed, the first of them at the true time `at_s` (Unix seconds)."""
 
-    codes: tuple[str, ...]
+    codes: tuple[str, ...] = field(repr=False)
     at_s: int
 
     def __post_init__(self) -> None:
@@ -79,48 +81,6 @@ class Candidate:
     odds: Fraction
 
 
-def search(
-    shown: Shown,
-    secret: Secret,
-    parameters: OtpParameters,
-    places: Sequence[Place],
-    *,
-    scanner: Scanner | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Iterator[Candidate]:
-    """Look in one place after the other, at every step once. Whoever has found enough stops asking.
-
-    `scanner`: for places of many steps; `workers`: how many threads it may have. Digits are those of the codes.
-    """
-    plain = scan_plainly(secret, parameters)
-    fast: Scan | None = None
-    pieces = _unseen(places, parameters)
-    total = sum(len(steps) for _, parts in pieces for steps in parts)
-    tried = 0
-    with ThreadPoolExecutor(workers) as pool:
-        for place, parts in pieces:
-            tried_then = tried + sum(map(len, parts))
-            for steps in parts:
-                if len(steps) > _FEW and scanner is not None and fast is None:
-                    fast = scanner(secret, parameters)
-                scan = plain if fast is None or len(steps) <= _FEW else fast
-                chunks = [steps[i : i + _CHUNK] for i in range(0, len(steps), _CHUNK)]
-                for chunk, found in _in_order(pool, scan, shown.codes[0], chunks, workers):
-                    tried += len(chunk)
-                    if progress is not None:
-                        progress(tried, total)
-                    for step in found:
-                        if follows(plain, shown, step):
-                            unix_s = parameters.step_start(step)
-                            yield Candidate(unix_s, unix_s - shown.at_s, place, shown.odds(tried_then))
-
-
-def follows(scan: Scan, shown: Shown, step: int) -> bool:
-    """Whether the codes after the first are those of the steps after `step`."""
-    return all(scan(code, range(step + n, step + n + 1)) for n, code in enumerate(shown.codes[1:], 1))
-
-
 def scan_plainly(secret: Secret, parameters: OtpParameters) -> Scan:
     """RFC 4226 section 5.3 with the two halves of the key hashed once (RFC 2104 section 4)."""
     inner, outer = _keyed(secret, parameters)
@@ -141,6 +101,43 @@ def scan_plainly(secret: Secret, parameters: OtpParameters) -> Scan:
         return found
 
     return scan
+
+
+def search(
+    shown: Shown,
+    secret: Secret,
+    parameters: OtpParameters,
+    places: Sequence[Place],
+    *,
+    scanner: Scanner = scan_plainly,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Candidate]:
+    """Look in one place after the other, at every step once. Whoever has found enough stops asking.
+
+    `scanner`: for places of many steps; `workers`: how many threads it may have. Digits are those of the codes.
+    """
+    plain = scan_plainly(secret, parameters)
+    fast = cache(partial(scanner, secret, parameters))  # loaded where it is needed
+    pieces = _unseen(places, parameters)
+    total = sum(len(steps) for _, parts in pieces for steps in parts)
+    hypotheses = tried = 0
+    for place, parts in pieces:
+        hypotheses += sum(map(len, parts))
+        sifted = (_sift(fast() if len(steps) > _FEW else plain, shown.codes[0], steps, workers) for steps in parts)
+        for chunk, fitting in chain.from_iterable(sifted):
+            tried += len(chunk)
+            if progress is not None:
+                progress(tried, total)
+            for step in fitting:
+                if follows(plain, shown, step):
+                    unix_s = parameters.step_start(step)
+                    yield Candidate(unix_s, unix_s - shown.at_s, place, shown.odds(hypotheses))
+
+
+def follows(scan: Scan, shown: Shown, step: int) -> bool:
+    """Whether the codes after the first are those of the steps after `step`."""
+    return all(scan(code, range(step + n, step + n + 1)) for n, code in enumerate(shown.codes[1:], 1))
 
 
 def _keyed(secret: Secret, parameters: OtpParameters) -> tuple[Any, Any]:
@@ -170,15 +167,15 @@ def _unseen(places: Sequence[Place], parameters: OtpParameters) -> list[tuple[Pl
     return pieces
 
 
-def _in_order(
-    pool: Executor, scan: Scan, code: str, chunks: Sequence[range], workers: int
-) -> Iterator[tuple[range, list[int]]]:
+def _sift(scan: Scan, code: str, steps: range, workers: int) -> Iterator[tuple[range, list[int]]]:
     """Scan chunk after chunk, in as many threads as there are, never far ahead of who asks: he may stop."""
     running: deque[tuple[range, Future[list[int]]]] = deque()
-    for chunk in chunks:
-        running.append((chunk, pool.submit(scan, code, chunk)))
-        if len(running) > workers:
-            first, future = running.popleft()
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(steps), _CHUNK):
+            chunk = steps[start : start + _CHUNK]
+            running.append((chunk, pool.submit(scan, code, chunk)))
+            if len(running) > workers:
+                first, future = running.popleft()
+                yield first, future.result()
+        for first, future in running:
             yield first, future.result()
-    for first, future in running:
-        yield first, future.result()

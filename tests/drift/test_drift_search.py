@@ -134,7 +134,7 @@ def test_the_places_have_every_step_once(at_s: int, born_s: int | None, time_ste
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plain, scanner)
         patch.setattr("provision.drift.search._CHUNK", END_S)
-        assert not found(question, where, parameters, progress=lambda *report: reports.append(report))
+        assert not found(question, where, parameters, scanner=scanner, progress=lambda *report: reports.append(report))
     steps = -(-END_S // time_step_s)
     asked.sort(key=lambda part: part.start)
     assert asked[0].start == 0 and asked[-1].stop == steps
@@ -146,7 +146,7 @@ def test_odds_count_all_that_was_tried() -> None:
     near, wide = Place("near-now", "", AT - 300, AT + 300), Place("set-wrong", "", AT - 3000, AT + 3000)
     [candidate] = found(shown(AT), [near, wide])
     assert candidate.odds == Fraction(20, 10**12)
-    [candidate] = found(shown(AT + 1200, count=3), [near, wide])
+    [candidate] = found(shown(AT - 1200, count=3), [near, wide])
     assert candidate.odds == Fraction(200, 10**18)
 
 
