@@ -67,6 +67,13 @@ def test_one_code_is_looked_for_nearby_and_two_further(observe) -> None:
     assert "find-clock" in observe(TREF, 90_000, count=2, code=4)["error"]["hint"]
 
 
+def test_a_code_that_fits_two_steps_is_no_answer(observe) -> None:
+    """338813 is this seed's code of two steps, 18 apart."""
+    at_s = TREF + 18_547 * 30
+    assert "several steps" in observe(at_s, 0, code=4)["error"]["message"]
+    assert observe(at_s, 0, count=2)["observation"]["step"] == at_s // 30
+
+
 def test_codes_that_do_not_follow_each_other(observe, tmp_path, capsys) -> None:
     observe(TREF, 0, count=2)
     (tmp_path / "codes").write_text("755224\n287082\n")

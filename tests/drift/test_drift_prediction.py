@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from provision.drift.estimate import Estimate, Model
 from provision.drift.observation import Observation
+from provision.drift.outlook import Outlook, Server
 from provision.drift.prediction import HORIZON_S, Forecast, Window, forecast
 from tests.drift.strategies import MODEL, TREF, Truth, fractions, lives
 
@@ -151,3 +152,18 @@ def test_acceptance_is_the_share_of_moments_at_which_the_step_is_in_the_window(
 def test_an_infeasible_estimate_has_no_future() -> None:
     with pytest.raises(ValueError, match="cannot be"):
         forecast(Estimate.of(Model(Fraction(TREF), (Fraction(1), Fraction(0)))), Window(1, 1), TREF)
+
+
+@given(fractions(-300, 300, 0), fractions(0, 200, 0), st.integers(0, 5), st.integers(0, 5), fractions(-90, 90, 0))
+def test_the_chances_are_the_least_and_the_greatest_between_two_offsets(
+    low: Fraction, width: Fraction, back: int, forward: int, shift_s: Fraction
+) -> None:
+    """Also where the likeliest offset lies within, and the window leans to one side."""
+    window = Window(back, forward, shift_s=shift_s)
+    found = Outlook(Server(None, (back, forward)), window, None, at_s=Fraction(TREF), offset_s=(low, low + width))
+    chances = [window.acceptance(low + Fraction(i, 2)) for i in range(2 * int(width) + 1)]
+    assert found.accepted is not None
+    least, greatest = found.accepted
+    assert least == min(chances)
+    assert greatest >= max(chances)
+    assert (greatest == 1) == (low <= shift_s + forward * 30 and low + width >= shift_s - back * 30)
