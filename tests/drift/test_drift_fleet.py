@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from fractions import Fraction
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from provision.cli.drift_fleet import assessed
 from provision.cli.main import main
 from provision.drift.fleet import Token, _tail, assess, batches, by_urgency, histogram
+from provision.drift.moments import iso_or_none
 from provision.drift.outlook import Server
 from provision.drift.profiles import PROFILES
-from provision.errors import InputError
+from provision.errors import InputError, ProvisionError
 from tests.drift.strategies import TREF
 
 KEYCLOAK = Server(PROFILES["keycloak"])
@@ -198,3 +200,49 @@ def test_an_error_crosses_processes_whole() -> None:
     with pytest.raises(InputError, match="line 301: wander_s is no number") as caught:
         list(assessed(lines, KEYCLOAK, YEAR_LATER, 2))
     assert caught.value.hint == "write 1.5 or 3/2"
+
+
+_exact = st.one_of(
+    st.integers(-(10**29), 10**29),
+    st.integers(TREF, TREF + 10**8),
+    st.fractions(-(10**6), 10**6, max_denominator=10**9),
+    st.sampled_from([Fraction("1e99"), Fraction("-1e99"), Fraction("1e-99")]),
+)
+
+
+def _spelled(number: Fraction | int) -> str:
+    """Short, as documents have to: 1e99 has 100 digits."""
+    return {Fraction("1e99"): "1e99", Fraction("-1e99"): "-1e99", Fraction("1e-99"): "1e-99"}.get(number, str(number))
+
+
+_numbers = _exact.map(_spelled) | st.sampled_from(["1e999", "x", "", "1/0"])
+_pairs = st.tuples(_exact, _exact).map(lambda pair: list(map(_spelled, sorted(pair))))
+_observations = st.builds(
+    lambda around, shown: {"a": around[0], "b": around[1], "lo": shown[0], "hi": shown[1]}, _pairs, _pairs
+) | st.fixed_dictionaries({"t": _numbers, "step": st.integers(-(10**25), 10**25)})
+_documents = st.fixed_dictionaries(
+    {"observations": st.lists(_observations, max_size=4)},
+    optional={
+        "tref": _numbers,
+        "prior": st.fixed_dictionaries({}, optional={"offset_s": _pairs, "rate_error_ppm": _pairs}),
+        "wander_s": _exact.map(lambda number: _spelled(abs(number))),
+        "ageing_ppm_per_year_max": _exact.map(lambda number: _spelled(abs(number))),
+        "time_step_s": st.integers(1, 86_400),
+    },
+)
+
+
+@given(_documents, _numbers, st.sampled_from(sorted(PROFILES)))
+def test_any_line_is_judged_or_refused(document: dict[str, Any], shift: Any, profile: str) -> None:
+    server = Server(PROFILES[profile], (3, 3))
+    told = json.dumps({"document": document, "shift_s": shift})
+    with contextlib.suppress(ProvisionError):
+        _told([assess(told, server, YEAR_LATER)])
+
+
+def _told(tokens: list[Token]) -> None:
+    """As the command does: dates beyond the calendar are refused there."""
+    for token in tokens:
+        iso_or_none(token.first_s)
+    histogram(tokens)
+    batches(tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from fractions import Fraction
@@ -141,6 +142,17 @@ def test_csv(tmp_path, capsys) -> None:
 def test_bad_csv_is_named(text: str, what: str) -> None:
     with pytest.raises(InputError, match=what):
         list(from_csv(text.splitlines(keepends=True), 30, EXACT))
+
+
+_cells = st.sampled_from(["SN1", "5", "-1", "2026-01-01", "9999-12-31T23:59:59-23:59", "1e99", "1/0", "", '"', "x,y"])
+
+
+@given(st.lists(st.lists(_cells | st.text(max_size=9), min_size=1, max_size=5).map(",".join), max_size=5))
+def test_any_csv_is_read_or_refused(rows: list[str]) -> None:
+    for head in ("serial,time,step", "serial,time,drift_steps,box"):
+        with contextlib.suppress(InputError):
+            for token in from_csv([f"{row}\n" for row in (head, *rows)], 30, EXACT):
+                document.of_json(token["document"])
 
 
 @given(st.lists(st.tuples(fractions(TREF, TREF + 10**7, 6), st.integers(0, 10**9)), min_size=1, max_size=5))
