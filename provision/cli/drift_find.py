@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from provision.drift.seed_mistakes import Finding
 
 NOTHING_FOUND = 4
+SHORTEST = 6  # digits of a code
 _SURE = 1e-6  # as good as a code of six digits that is right at once
 
 
@@ -109,10 +110,14 @@ def _codes(context: Context, file: str | None) -> tuple[str, ...]:
         lines = [context.secrets.line(None, prompt=name, option="--codes") for name in ("First code", "Next code")]
     else:
         lines = context.secrets.read(file, "--codes").decode("ascii", "replace").splitlines()
-    codes = tuple(code for code in ("".join(line.split()) for line in lines) if code)
+    codes: list[str] = []
+    for line in lines:
+        words = line.split()
+        grouped = any(len(word) < SHORTEST for word in words)  # "123 456", as tokens show a code
+        codes += ["".join(words)] if grouped else words
     if not codes:
         raise InputError("there are no codes", hint="give two or three that the token showed in a row, one a line")
-    return codes
+    return tuple(codes)
 
 
 @contextmanager

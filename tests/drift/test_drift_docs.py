@@ -19,6 +19,7 @@ from provision.drift.profiles import PROFILES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "DRIFT.md"
 HEAD = "| `--server-profile` | server | accepts | its window moves | stores | known from |"
+FILES = {"csv": "logins.csv", "codes": "codes.txt", "seed": "seed.txt"}  # by the kind of block that they are
 MOVES = {
     "none": "never",
     "follows": "at every login",
@@ -43,13 +44,14 @@ def table() -> str:
 
 @contextlib.contextmanager
 def folder(page: str) -> Iterator[None]:
-    """A directory with the page's CSV file in it, as the present one."""
-    (csv,) = re.findall(r"^```csv\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    """A directory with the page's files in it, as the present one."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
         try:
-            Path("logins.csv").write_text(csv, "utf-8")
+            for kind, name in FILES.items():
+                (content,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+                Path(name).write_text(content, "utf-8")
             yield
         finally:
             os.chdir(before)

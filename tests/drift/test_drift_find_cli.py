@@ -65,6 +65,16 @@ def test_the_contract(found, at: str) -> None:
     assert candidate == {"unix": AT + 7200, "offset_s": 7200, "reason": "time-zone"}
 
 
+def test_codes_as_people_copy_them(found) -> None:
+    first, second = codes(AT).split()
+    for typed in (
+        f"{first} {second}",
+        f"{first[:3]} {first[3:]}\n\n{second[:3]} {second[3:]}\n",
+        f"{first}\r\n{second}",
+    ):
+        assert found(typed, "--at", str(AT))["candidates"][0]["unix"] == AT
+
+
 def test_without_a_time_the_last_code_is_of_now(found, tmp_path) -> None:
     clock = tmp_path / "clock"
     clock.write_text(str(AT + 60))
