@@ -89,7 +89,8 @@ def fleet_lines(tokens: int) -> Iterator[str]:
 
 
 def measure_fleet(tokens: int = TOKENS) -> tuple[float, float, float]:
-    """Seconds; those of one core, which a busy machine does not change; peak MiB of the process that holds the fleet."""
+    """Seconds; those that a core was busy, which other programs do not change; peak MiB of the process that holds the
+    fleet."""
     command = [sys.executable, "-m", "provision", "drift", "fleet", "--input", "-", "--server-profile", "keycloak"]
     start = time.perf_counter()
     with subprocess.Popen(
