@@ -122,6 +122,7 @@ class Capability(enum.Enum):
     CODE_READ = "code-read"
     BUTTON_CONFIRMS = "button-confirms"
     SCREEN_LOCK = "screen-lock"
+    KEYLESS_RESET = "keyless-reset"
 
 
 @enum.unique

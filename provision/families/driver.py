@@ -32,6 +32,7 @@ class Session(Protocol):
     FACTORY_RESET   factory_reset
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
+    KEYLESS_RESET   factory_reset wants no `authenticate` before it
     BUTTON_CONFIRMS what change_admin_key and factory_reset ask for happens when its button is pressed, after they
                     returned
 

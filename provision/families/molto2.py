@@ -63,6 +63,7 @@ _CAPABILITIES = frozenset(
         Capability.FACTORY_RESET,
         Capability.BUTTON_CONFIRMS,
         Capability.SCREEN_LOCK,
+        Capability.KEYLESS_RESET,
     }
 )
 _ACCEPTED = (Sw.OK, molto2.QUEUED)  # to what waits for the button: the specification's word, and a device's

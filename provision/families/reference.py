@@ -68,7 +68,12 @@ MIN_ADMIN_KEY = 16  # bytes
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY, Capability.SCREEN_LOCK, Capability.BUTTON_CONFIRMS}
+_CAPABILITIES = frozenset(Capability) - {
+    Capability.OWN_KEY,
+    Capability.SCREEN_LOCK,
+    Capability.KEYLESS_RESET,
+    Capability.BUTTON_CONFIRMS,
+}
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
     reference.PinStatus.SET: PinState.LOCKED,  # GET INFO comes after a SELECT, so nobody is verified

@@ -72,6 +72,7 @@ def test_a_blank_token_says_so(session):
     assert info.capabilities == frozenset(Capability) - {
         Capability.OWN_KEY,
         Capability.SCREEN_LOCK,
+        Capability.KEYLESS_RESET,
         Capability.BUTTON_CONFIRMS,
     }
     assert info.clock_kind is ClockKind.FREE
