@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-udev test-kernel bench clean
+.PHONY: demo test lint test-foreign test-crash test-udev test-pcsc test-kernel bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -34,6 +34,12 @@ test-crash: $(VENV)/.dev
 test-udev: $(VENV)/.dev
 	@sh tests/udev/install.sh
 	@$(BIN)/python -m pytest -m udev tests/udev $(PYTEST_ARGS)
+
+# Debian's pcscd and unmodified ykmans drive the token. Needs root: each pcscd gets a network and a /run of its own.
+test-pcsc: $(VENV)/.dev
+	@sh tests/pcsc/install.sh
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pcsc]'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m pcsc tests/pcsc tests/families $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev

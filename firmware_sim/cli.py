@@ -76,7 +76,13 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object
 @click.option("--clock", metavar="system|file:PATH", help="True time: the system's, or a file's that processes share.")
 @click.option("--random-seed", type=click.IntRange(0), help="Repeatable randomness: for tests, never for real seeds.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="A symbolic link that always leads to the pty.")
-@click.option("--bind", default=LOOPBACK, show_default=True, help="Address that --link tcp and usbip listen on.")
+@click.option(
+    "--bind",
+    default=LOOPBACK,
+    show_default=True,
+    metavar="ADDRESS|/PATH",
+    help="Where --link tcp and usbip listen; usbip also on a Unix socket.",
+)
 @click.option(
     "--dial", metavar="HOST:PORT", help="Where vpcd's reader listens, for --link vpcd. [default: its own port]"
 )
@@ -147,7 +153,10 @@ def run(
         raise click.UsageError("--dial and --reader-name are for --link vpcd")
     if link == "vpcd" and count > 1:
         raise click.UsageError("--link vpcd is for one token: the virtual reader takes one card")
-    if link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
+    if bind.startswith("/"):
+        if link != "usbip" or count > 1:
+            raise click.UsageError("--bind /PATH is for one token on --link usbip")
+    elif link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")

@@ -37,6 +37,11 @@ class SteerableClock(Protocol):
         """Let true time pass until `t`, Unix seconds; nothing happens if it has passed. Raises ClockError."""
 
 
+def monotonic() -> float:
+    """Real time, in seconds from anywhere, which nobody can set."""
+    return time.monotonic()
+
+
 class SystemClock:
     """The machine's own clock, which nobody moves."""
 

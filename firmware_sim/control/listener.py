@@ -18,6 +18,7 @@ from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import LOOPBACK
 from firmware_sim.links.stream import Stream
 from firmware_sim.links.tcp import listen
+from firmware_sim.links.unixsocket import listen_unix
 
 _SECRET_BYTES = 32
 
@@ -78,36 +79,15 @@ class ControlListener:
 
 def open_unix(loop: Loop, path: Path, dispatch: Dispatch) -> ControlListener:
     """Listen at `path`, for this user alone. Raises ControlError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    _clear_away_dead_socket(path)
-    umask = os.umask(0o177)  # the socket must not be open to others even for a moment
     try:
-        listener.bind(str(path))
-        listener.listen(8)
+        listener = listen_unix(path)
     except OSError as error:  # an AF_UNIX path has room for about 100 bytes
-        listener.close()
         if error.errno == errno.EADDRINUSE:
             advice = "another simulator answers there, or the file is no socket: name another --control unix:PATH"
         else:
             advice = "name another --control unix:PATH (a short one), set TMPDIR, or use --control tcp"
         raise ControlError(f"no control socket at {path}: {error.strerror or error}; {advice}", exit_code=3) from None
-    finally:
-        os.umask(umask)
-    listener.setblocking(False)
     return ControlListener(loop, listener, UnixAddress(path), None, dispatch)
-
-
-def _clear_away_dead_socket(path: Path) -> None:
-    """Remove what a simulator that was killed left at `path`; whatever still answers, or is no socket, stays."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except OSError:
-            return
 
 
 def open_tcp(loop: Loop, secret_file: Path, randbytes: Callable[[int], bytes], dispatch: Dispatch) -> ControlListener:

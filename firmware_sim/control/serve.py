@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware_sim.clocks import SteerableClock, SystemClock
+from firmware_sim.clocks import SteerableClock, SystemClock, monotonic
 from firmware_sim.control.errors import ControlError
 from firmware_sim.control.listener import ControlListener, control_directory, open_tcp, open_unix
 from firmware_sim.control.ops import perform
@@ -92,7 +92,7 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: 
     """
     _allow_files(fleet.count * _FILES_PER_TOKEN + _FILES_BESIDE)
     with contextlib.ExitStack() as stack:
-        loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock))
+        loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock), monotonic=monotonic)
         stack.callback(loop.close)
         stack.enter_context(stopped_by_signals(loop))
         directory = stack.enter_context(control_directory())

@@ -123,8 +123,8 @@ class Channel:
     def _give_up(self) -> None:
         """Refuse the command that waits, if one does."""
         if self._parked is not None:
+            self._reply = _refusal(self._parked.untouched)
             self._stop_waiting()
-            self._reply = _refusal(Sw.CONDITIONS_NOT_SATISFIED)
 
     def _expire(self) -> bool:
         """Refuse the waiting command if its time is over."""

@@ -42,11 +42,12 @@ class Waiting(NamedTuple):
     """A command that is in order, and waits for the button.
 
     `name`: what for, as the screen has it. `resume`: carries it out once the button is pressed; the response APDU, or
-    what it waits for next. Raises PowerLost.
+    what it waits for next. Raises PowerLost. `untouched`: the status word if it is not pressed in time.
     """
 
     name: str
     resume: Callable[[], bytes | Waiting]
+    untouched: int = Sw.CONDITIONS_NOT_SATISFIED
 
 
 class Dialogue(Protocol):
@@ -91,7 +92,7 @@ class Chip(ABC):
 
     @abstractmethod
     def dialogue(self, abandon: Callable[[], None]) -> Dialogue:
-        """A fresh one. `abandon`: refuses (6985) the command of that channel that waits, if one does."""
+        """A fresh one. `abandon`: refuses the command of that channel that waits, if one does, as if untouched."""
 
     @abstractmethod
     def factory_reset(self) -> None:

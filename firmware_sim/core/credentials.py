@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from firmware_sim.core import otp
 from firmware_sim.core.layout import COUNTERS, CREDENTIALS
 from firmware_sim.core.refusal import Refused
+from firmware_sim.core.view import CredentialView
 from firmware_sim.journal import Store
 from provision.wire.apdu import Sw
 from provision.wire.oath import Answer, HashKind, OathKind, Put, Tag
@@ -67,6 +68,20 @@ class Credential:
         if truncated:
             return Answer(self.name, Tag.CODE, self.digits, otp.truncate(digest).to_bytes(4, "big"))
         return Answer(self.name, Tag.FULL_CODE, self.digits, digest)
+
+    def view(self) -> CredentialView:
+        return CredentialView(
+            name=self.name,
+            type=self.kind.name.lower(),
+            algorithm=self.hash.name,
+            digits=self.digits,
+            time_step_s=self.step_s,
+            t0_s=self.t0_s,
+            counter=self.counter if self.kind is OathKind.HOTP else None,
+            own_clock=self.own_clock,
+            pin=self.pin,
+            touch=self.touch,
+        )
 
     def step_at(self, device_time_us: int) -> int:
         """RFC 6238's T at a device time in microseconds. Raises Refused (6985) before T0."""

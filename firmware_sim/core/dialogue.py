@@ -1,14 +1,15 @@
 """A conversation with the applets of a token: selection, classes, the secure channel around a command, replies cut
 to Le.
 
-docs/PROTOCOL.md section 3. A command is carried out by the selected applet; whatever goes wrong in it becomes a status
-word here.
+docs/PROTOCOL.md section 3, for whichever family has applets in its chip. A command is carried out by the selected
+applet; whatever goes wrong in it becomes a status word here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from firmware_sim.core.chip import Waiting
 from firmware_sim.core.refusal import Refused, TouchNeeded
@@ -30,9 +31,11 @@ from provision.wire.globalplatform import CHALLENGE_SIZE, INS_EXTERNAL_AUTHENTIC
 from provision.wire.oath import Ins
 
 if TYPE_CHECKING:
+    from firmware_sim.core.admin_keys import AdminKeys
     from firmware_sim.core.applet import Applet
-    from firmware_sim.core.running import Running
+    from firmware_sim.core.family import Family
     from firmware_sim.core.scp import Handshake, SecureSession
+    from firmware_sim.seams import Random
 
 _CHAINING = 0x10
 _CLA_SECURE_ISO = 0x04  # what GlobalPlatform's 84 is to ISO/IEC 7816-4's own instructions
@@ -40,12 +43,40 @@ _MIN_AID = 5  # ISO/IEC 7816-4 section 12.2.3: an AID has at least a registered 
 _OK = b"\x90\x00"
 
 
-class AppletDialogue:
-    """Implements chip.Dialogue, applet.Caller and running.Holder."""
+class AppletChip(Protocol):
+    """What a dialogue needs of its chip."""
 
-    def __init__(self, running: Running, abandon: Callable[[], None]) -> None:
-        self._running = running
+    family: Family
+    random: Random
+    device_id: bytes
+
+    @property
+    def admin_keys(self) -> AdminKeys | None:
+        """Of the secure channel; None: the chip does not speak it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWords:
+    """What families have different words for. `untouched`: nobody pressed the button in time."""
+
+    wrong_p1_p2: int = Sw.INCORRECT_P1_P2
+    untouched: int = Sw.CONDITIONS_NOT_SATISFIED
+
+
+class AppletDialogue:
+    """Implements chip.Dialogue, applet.Caller and running.Holder. `applets`: what SELECT finds."""
+
+    def __init__(
+        self,
+        chip: AppletChip,
+        applets: Sequence[Applet],
+        abandon: Callable[[], None],
+        words: StatusWords = StatusWords(),  # frozen: no call can change what the next one gets
+    ) -> None:
+        self._chip = chip
+        self._applets = applets
         self._abandon = abandon
+        self._words = words
         self.pin_verified = False
         self.touched = False
         self._selected: Applet | None = None
@@ -71,43 +102,43 @@ class AppletDialogue:
         self._remaining = b""
         if cla & _CHAINING:
             raise Refused(Sw.CHAINING_NOT_SUPPORTED)
-        if cla in (CLA_SECURE, _CLA_SECURE_ISO):
+        keys = self._chip.admin_keys
+        if keys is not None and cla in (CLA_SECURE, _CLA_SECURE_ISO):
             return self._secure(command)
-        if cla == CLA_GLOBALPLATFORM:
-            return self._cut(self._initialize_update(command) + _OK, command.le)
+        if keys is not None and cla == CLA_GLOBALPLATFORM:
+            return self._cut(self._initialize_update(keys, command) + _OK, command.le)
         raise Refused(Sw.CLA_NOT_SUPPORTED)
 
     def _select(self, command: Command) -> bytes:
         self.pin_verified = False
         self._handshake = self._session = None
         if command.p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
+            raise Refused(self._words.wrong_p1_p2)
         wanted = command.data
         if len(wanted) >= _MIN_AID:
-            for applet in self._running.applets:
+            for applet in self._applets:
                 if applet.aid.startswith(wanted):
                     self._selected = applet
                     return applet.select() + _OK
         raise Refused(Sw.FILE_NOT_FOUND)
 
-    def _initialize_update(self, command: Command) -> bytes:
+    def _initialize_update(self, admin_keys: AdminKeys, command: Command) -> bytes:
         if command.ins != INS_INITIALIZE_UPDATE or self._selected is None:
             raise Refused(Sw.INS_NOT_SUPPORTED)
         if command.p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
+            raise Refused(self._words.wrong_p1_p2)
         if len(command.data) != CHALLENGE_SIZE:
             raise Refused(Sw.WRONG_LENGTH)
-        running = self._running
-        running.admin_keys.require_version(command.p1)
+        admin_keys.require_version(command.p1)
         from firmware_sim.core.scp import Handshake
 
         self._session = None
         self._handshake = Handshake(
-            keys=running.admin_keys.keys,
-            version=running.admin_keys.version,
-            device_id=running.device_id,
+            keys=admin_keys.keys,
+            version=admin_keys.version,
+            device_id=self._chip.device_id,
             host_challenge=command.data,
-            random=running.random,
+            random=self._chip.random,
         )
         return self._handshake.reply
 
@@ -141,7 +172,7 @@ class AppletDialogue:
         try:
             data = self._instruct(command if session is None else session.decrypt(command), session)
         except TouchNeeded as touch:
-            return Waiting(touch.name, lambda: self._touched(command, session))
+            return Waiting(touch.name, lambda: self._touched(command, session), self._words.untouched)
         except Refused as refused:
             data, sw = b"", refused.sw
         except WireError:
@@ -172,14 +203,14 @@ class AppletDialogue:
         if secure and session is None:
             raise Refused(Sw.SECURITY_STATUS_NOT_SATISFIED)
         if p1_p2 and (command.p1, command.p2) not in p1_p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
+            raise Refused(self._words.wrong_p1_p2)
         return run(self, command)
 
     # The reply.
 
     def _send_remaining(self, command: Command) -> bytes:
         if command.p1 or command.p2:
-            raise Refused(Sw.INCORRECT_P1_P2)
+            raise Refused(self._words.wrong_p1_p2)
         if command.data:
             raise Refused(Sw.WRONG_LENGTH)
         if not self._remaining:
@@ -188,7 +219,7 @@ class AppletDialogue:
 
     def _cut(self, reply: bytes, le: int | None) -> bytes:
         """The part of a reply (data and status word) that Le and the longest APDU allow; the rest waits."""
-        room = min(le or MAX_SHORT, self._running.family.limits.max_apdu - 2)
+        room = min(le or MAX_SHORT, self._chip.family.limits.max_apdu - 2)
         waiting = len(reply) - 2 - room
         if waiting <= 0:
             self._remaining = b""

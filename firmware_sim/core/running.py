@@ -9,14 +9,13 @@ from typing import Protocol
 from firmware_sim.core.admin_keys import AdminKeys
 from firmware_sim.core.applet import Applet
 from firmware_sim.core.chip import Board, Chip
-from firmware_sim.core.credentials import Credential, Credentials
+from firmware_sim.core.credentials import Credentials
 from firmware_sim.core.dialogue import AppletDialogue
 from firmware_sim.core.keypad import Keypad
 from firmware_sim.core.layout import Key
 from firmware_sim.core.machine import Event, check
 from firmware_sim.core.pin import Pin
-from firmware_sim.core.view import CredentialView, View
-from provision.wire.oath import OathKind
+from firmware_sim.core.view import View
 
 
 class Holder(Protocol):
@@ -37,12 +36,12 @@ class Running(Chip):
         self.admin_keys = AdminKeys(self.store)
         self.pin = Pin(self.store, self.random, attempts=limits.pin_attempts, iterations=limits.pin_iterations)
         self.credentials = Credentials(self.store, room=limits.credentials)
-        self.applets = applets(self)
+        self._applets = applets(self)
         self.panel = Keypad(self)
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet((self.panel,))
 
     def dialogue(self, abandon: Callable[[], None]) -> AppletDialogue:
-        dialogue = AppletDialogue(self, abandon)
+        dialogue = AppletDialogue(self, self._applets, abandon)
         self._holders.add(dialogue)
         return dialogue
 
@@ -74,20 +73,4 @@ class Running(Chip):
         view["key_version"] = self.admin_keys.version
         view["pin"] = self.pin.state.value
         view["attempts_remaining"] = self.pin.attempts_remaining
-        view["credentials"] = [_view(credential) for credential in self.credentials]
-
-
-def _view(credential: Credential) -> CredentialView:
-    is_hotp = credential.kind is OathKind.HOTP
-    return CredentialView(
-        name=credential.name,
-        type=credential.kind.name.lower(),
-        algorithm=credential.hash.name,
-        digits=credential.digits,
-        time_step_s=credential.step_s,
-        t0_s=credential.t0_s,
-        counter=credential.counter if is_hotp else None,
-        own_clock=credential.own_clock,
-        pin=credential.pin,
-        touch=credential.touch,
-    )
+        view["credentials"] = [credential.view() for credential in self.credentials]

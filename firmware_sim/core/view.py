@@ -39,4 +39,5 @@ class View(TypedDict, total=False):
     key_version: int
     pin: str
     attempts_remaining: int | None
+    password: bool
     credentials: list[CredentialView]

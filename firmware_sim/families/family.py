@@ -12,6 +12,7 @@ __all__ = ["NAMES", "Family", "UnknownFamily", "family", "variants"]
 # name -> the module whose VARIANTS are the family's models and firmware versions; the first is what one gets unasked.
 _FAMILIES = {
     "reference": "firmware_sim.families.reference",
+    "yubikey": "firmware_sim.families.yubikey",
     "molto2": "firmware_sim.families.molto2",
     "token2": "firmware_sim.families.token2",
 }

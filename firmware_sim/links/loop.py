@@ -35,28 +35,25 @@ class Pollable(Protocol):
         """Do what is due; the true time (Unix seconds) of the next deadline, None for none."""
 
 
-class _Awaited(NamedTuple):
-    """`ready` is asked each `every_s` real seconds, `left` more times (None: without end); then `action` is called."""
+class _Repeated(NamedTuple):
+    """`done` is called each `every_s` real seconds, next at `due_s` of the monotonic clock, until it is true."""
 
-    ready: Callable[[], bool]
-    action: Callable[[], None]
+    done: Callable[[], bool]
     every_s: float
-    left: int | None
-
-
-def _nothing() -> None:
-    pass
+    due_s: float
 
 
 class Loop:
-    """`clock`: true time. `ticking`: whether it passes by itself."""
+    """`clock`: true time. `ticking`: whether it passes by itself. `monotonic`: real time, in seconds from anywhere."""
 
-    def __init__(self, clock: Clock, *, ticking: bool) -> None:
+    def __init__(self, clock: Clock, *, ticking: bool, monotonic: Callable[[], float]) -> None:
         self.clock = clock
+        self._monotonic = monotonic
         self._ticking = ticking
         self._selector = selectors.DefaultSelector()
         self._deadlines: dict[Pollable, float] = {}
-        self._awaited: list[_Awaited] = []
+        self._awaited: list[tuple[Callable[[], bool], Callable[[], None], int]] = []
+        self._repeated: list[_Repeated] = []
         self._stopping = False
 
     def add(self, fd: int, callback: Callable[[int], None], events: int = READ) -> None:
@@ -89,14 +86,11 @@ class Loop:
 
     def when(self, ready: Callable[[], bool], action: Callable[[], None]) -> None:
         """Call `action` once `ready()`, asked each millisecond from the next turn on, is true, or after 2 s anyway."""
-        self._awaited.append(_Awaited(ready, action, _RETRY_S, _RETRIES))
+        self._awaited.append((ready, action, _RETRIES))
 
-    def until(self, done: Callable[[], bool], every_s: float) -> None:
-        """Call `done` until it is true: from the next turn on, every `every_s` seconds or sooner.
-
-        These seconds pass on a clock that stands still as well.
-        """
-        self._awaited.append(_Awaited(done, _nothing, every_s, None))
+    def repeat(self, done: Callable[[], bool], every_s: float) -> None:
+        """Call `done` each `every_s` seconds of real time, for the first time after as many, until it is true."""
+        self._repeated.append(_Repeated(done, every_s, self._monotonic() + every_s))
 
     def serve_alone(self, fd: int, done: Callable[[], bool]) -> bool:
         """Serve that descriptor and nothing else until `done()`: whether it came to that, or the descriptor was removed
@@ -124,12 +118,14 @@ class Loop:
         """Serve until `stop`, which may also have come before."""
         select = self._selector.select
         while not self._stopping:
-            for key, events in select(self._timeout() if self._deadlines or self._awaited else None):
+            for key, events in select(self._timeout() if self._deadlines or self._awaited or self._repeated else None):
                 key.data(events)
             if self._deadlines:
                 self._poll_due()
             if self._awaited:
                 self._ask_again()
+            if self._repeated:
+                self._repeat_due()
         self._stopping = False
 
     def close(self) -> None:
@@ -137,9 +133,13 @@ class Loop:
 
     def _timeout(self) -> float | None:
         """How long to wait for descriptors, seconds; None for ever."""
-        naps = [awaited.every_s for awaited in self._awaited]
+        if self._awaited:
+            return _RETRY_S
+        naps = []
         if self._ticking and self._deadlines:
             naps.append(min(max(min(self._deadlines.values()) - self.clock.now(), 0.0), _LONGEST_NAP_S))
+        if self._repeated:
+            naps.append(max(min(one.due_s for one in self._repeated) - self._monotonic(), 0.0))
         return min(naps, default=None)
 
     def _poll_due(self) -> None:
@@ -149,12 +149,20 @@ class Loop:
 
     def _ask_again(self) -> None:
         awaited, self._awaited = self._awaited, []
-        for one in awaited:
-            if one.ready() or one.left == 0:
-                one.action()
+        for ready, action, left in awaited:
+            if ready() or left == 0:
+                action()
             else:
-                left = None if one.left is None else one.left - 1
-                self._awaited.append(one._replace(left=left))
+                self._awaited.append((ready, action, left - 1))
+
+    def _repeat_due(self) -> None:
+        now = self._monotonic()
+        repeated, self._repeated = self._repeated, []
+        for one in repeated:
+            if one.due_s > now:
+                self._repeated.append(one)
+            elif not one.done():
+                self._repeated.append(one._replace(due_s=now + one.every_s))
 
 
 @contextlib.contextmanager

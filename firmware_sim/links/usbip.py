@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from firmware_sim.links.loop import Loop
-from firmware_sim.links.port import LOOPBACK, Lines, Port, PortOptions
+from firmware_sim.links.port import LOOPBACK, Lines, Port, PortError, PortOptions
 from firmware_sim.links.stream import Stream
 from firmware_sim.links.tcp import listen
+from firmware_sim.links.unixsocket import listen_unix
 from firmware_sim.links.usb_device import BUSID, UsbDevice
 from firmware_sim.links.usb_recorded import usb_device
 from firmware_sim.links.usbip_session import Export, Session
@@ -49,8 +51,8 @@ class UsbipConnection:
 
     @property
     def drained(self) -> bool:
-        """Whether the socket has taken every answer."""
-        return self._stream.drained
+        """Whether the host has fetched every reply; what the socket has taken it delivers before the end."""
+        return self._stream.drained and self.session.drained
 
     def close(self) -> None:
         """Surprise removal: the other side sees a hang-up."""
@@ -64,15 +66,16 @@ class UsbipConnection:
 
 
 class UsbipPort:
-    """Implements Port. `port` 0 takes a free one; it stays the same over unplug and plug.
+    """Implements Port. `bind`: where to listen, an IP address or the path of a Unix socket. `port` 0 takes a free one,
+    which stays the same over unplug and plug.
 
-    Anyone who reaches `host` and the port can talk to the token: keep it on the loopback interface.
+    Anyone who reaches `bind` can talk to the token: keep it on the loopback interface.
     """
 
-    def __init__(self, loop: Loop, device: UsbDevice, host: str = LOOPBACK, port: int = 0) -> None:
+    def __init__(self, loop: Loop, device: UsbDevice, bind: str = LOOPBACK, port: int = 0) -> None:
         self._loop = loop
         self.device = device
-        self._host = host
+        self._bind = bind
         self._port = port
         self._listener: socket.socket | None = None
         self._connections: list[UsbipConnection] = []  # oldest first
@@ -80,7 +83,9 @@ class UsbipPort:
 
     @property
     def address(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        if is_path(self._bind):
+            return f"usbip:{self._bind}/{BUSID}"
+        host = f"[{self._bind}]" if ":" in self._bind else self._bind
         return f"usbip:{host}:{self._port}/{BUSID}"
 
     @property
@@ -90,8 +95,11 @@ class UsbipPort:
     def plug(self) -> None:
         if self._listener is not None:
             return
-        self._listener = listen(self._host, self._port)
-        self._port = self._listener.getsockname()[1]
+        if is_path(self._bind):
+            self._listener = _listen_at(Path(self._bind))
+        else:
+            self._listener = listen(self._bind, self._port)
+            self._port = self._listener.getsockname()[1]
         self._loop.add(self._listener.fileno(), self._accept)
 
     def unplug(self) -> None:
@@ -99,6 +107,8 @@ class UsbipPort:
             self._loop.remove(self._listener.fileno())
             self._listener.close()
             self._listener = None
+            if is_path(self._bind):
+                Path(self._bind).unlink(missing_ok=True)
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -114,8 +124,7 @@ class UsbipPort:
         return True
 
     def _is_sent(self) -> bool:
-        # What the socket has taken it delivers before it announces the end.
-        return self.device.drained and all(connection.drained for connection in self._connections)
+        return all(connection.drained for connection in self._connections)
 
     def _accept(self, _events: int) -> None:
         if self._listener is None:
@@ -134,6 +143,18 @@ class UsbipPort:
         self._connections.remove(connection)
         if connection.session is self._importer:
             self._importer = None
+
+
+def is_path(bind: str) -> bool:
+    """Whether that names a Unix socket."""
+    return bind.startswith("/")
+
+
+def _listen_at(path: Path) -> socket.socket:
+    try:
+        return listen_unix(path)
+    except OSError as error:
+        raise PortError(f"cannot listen at {path}: {error.strerror or error}; name another --bind PATH") from None
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> Port:

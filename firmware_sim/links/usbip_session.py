@@ -50,6 +50,11 @@ class Session:
     def imported(self) -> bool:
         return self._device is not None
 
+    @property
+    def drained(self) -> bool:
+        """Whether the host has fetched every reply of the device."""
+        return self._device is None or self._device.drained
+
     def receive(self, data: bytes) -> list[bytes]:
         replies: list[bytes] = []
         try:

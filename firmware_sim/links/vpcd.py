@@ -29,7 +29,9 @@ DEFAULT_PORT = 0x8C7B  # vpcd's own; the reader's second slot listens on the por
 DEFAULT_READER = "Virtual PCD 00 00"  # vpcd's own, in Debian too, and its first slot
 
 _DIAL_S = 2.0  # how long to wait for the first connection
-_REDIAL_S = 0.2  # vpcd looks for a new card about every 0.4 s
+# A card stays out this long before it is put in again. vpcd looks about every 0.4 s, and pcscd has to see the slot
+# empty once: a card that is back before, after it failed to answer a reset, is a mute one to pcscd for ever.
+_REDIAL_S = 1.0
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK}
 
 
@@ -191,7 +193,7 @@ class VpcdPort:
         self._connection.close()
         self._stream = self._connection = None
         if self._plugged:
-            self._loop.until(self._dialled, _REDIAL_S)
+            self._loop.repeat(self._dialled, _REDIAL_S)
 
     def _dialled(self) -> bool:
         """Try to put the card back into the reader: whether nothing is left to try."""

@@ -121,6 +121,8 @@ def permission(view: View) -> Iterator[Finding]:
 def busy_port(view: View) -> Iterator[Finding]:
     for node in view.nodes:
         for holder in node.holders:
+            if holder.name == "pcscd":
+                continue  # it has every card reader open, and shares them: that is what pcsc: addresses are for
             mend = "sudo systemctl restart ModemManager" if holder.name == "ModemManager" else f"kill {holder.pid}"
             yield Finding("busy-port", f"{node.path} is in use by {holder.name} (process {holder.pid})", mend)
 

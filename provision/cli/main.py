@@ -79,7 +79,10 @@ def _defect(error: Exception, as_json: bool, *, verbose: bool) -> int:
     """Neither the text of a foreign exception nor any variable is printed: a PIN or a seed may be in it."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     message = f"internal error: {type(error).__name__} in {where.name}, line {where.lineno}"
-    _tell(as_json, "InternalError", message, "this is a defect of provision; report it with the output of -vv", 1, {})
+    hint = "this is a defect of provision; report it with the output of -vv"
+    if isinstance(error, ImportError):
+        hint = "a package is missing, or another hides it: `provision doctor` says which"
+    _tell(as_json, "InternalError", message, hint, 1, {})
     if verbose:
         print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr)
     return INTERNAL

@@ -5,10 +5,13 @@ from __future__ import annotations
 import enum
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from provision.errors import ProvisionError
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
 
 
 class OutputLost(ProvisionError):
@@ -23,7 +26,7 @@ def print_json(value: Mapping[str, object]) -> None:
 def print_line(text: str) -> None:
     """A line of the result. Raises OutputLost if standard output takes none, BrokenPipeError if nobody reads it."""
     try:
-        print(text, flush=True)
+        print(_harmless(text), flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -35,22 +38,28 @@ def print_line(text: str) -> None:
 
 
 def print_error(message: str, hint: str | None) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {_harmless(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {_harmless(hint)}", file=sys.stderr)
 
 
 def note(text: str) -> None:
     """Something for the person at the terminal, who may pipe the result elsewhere."""
-    print(text, file=sys.stderr, flush=True)
+    print(_harmless(text), file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, two spaces apart; the first row is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    cells = [[cell.replace("\n", r"\x0a") for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(rows[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def _harmless(text: str) -> str:
+    """Control characters made visible: what a token calls itself must not steer the terminal of who looks at it."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def _plain(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from provision.cli import udev_rules
 from provision.cli.context import Context, common_options
 from provision.cli.itself import own_command
 from provision.cli.output import print_line
-from provision.errors import LinkError, NotFound, PermissionDenied
+from provision.errors import LinkError, NotFound, PermissionDenied, UsageError
 
 Run = Callable[[Sequence[str]], int]
 
@@ -43,6 +44,7 @@ def install(context: Context, root: Path) -> None:
 
     Run again it changes nothing that is as it should be. With --root only the file is written.
     """
+    _demand_linux(root)
     try:
         path, changed = udev_rules.write(root)
     except PermissionError:
@@ -60,6 +62,7 @@ def install(context: Context, root: Path) -> None:
 @common_options
 def check(context: Context, root: Path) -> None:
     """Tell whether udev reads the rules of this version; exit code 3 if not."""
+    _demand_linux(root)
     mend = f"run: sudo {own_command()} udev install"
     path = udev_rules.installed(root)
     if path is None:
@@ -71,6 +74,11 @@ def check(context: Context, root: Path) -> None:
     context.result({"path": str(path)}, f"{path} is installed and current")
 
 
+def _demand_linux(root: Path) -> None:
+    if root == Path("/") and sys.platform != "linux":
+        raise UsageError("udev is a part of Linux: here nobody needs its rules", hint="--root works everywhere")
+
+
 def activate(run: Run, *, group_exists: bool, udev_runs: bool) -> list[str]:
     """Make the group and let udev apply the rules to what is plugged in; what was done, a line each. As root."""
     done = []
@@ -79,7 +87,7 @@ def activate(run: Run, *, group_exists: bool, udev_runs: bool) -> list[str]:
         done.append(f"made the group {udev_rules.GROUP}; let a user in with: sudo usermod -aG {udev_rules.GROUP} USER")
     if udev_runs:
         _must(run, "udevadm", "control", "--reload")
-        _must(run, "udevadm", "trigger", "--action=add", "--subsystem-match=usb", "--subsystem-match=tty")
+        _must(run, "udevadm", "trigger", "--settle", "--action=add", "--subsystem-match=usb", "--subsystem-match=tty")
         done.append("udev has reloaded them and looked again at what is plugged in")
     else:
         done.append("udev does not run here: they will apply when it does")

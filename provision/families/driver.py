@@ -30,6 +30,7 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
+    OPEN_RESET      factory_reset needs no `authenticate`: whoever holds such a token may reset it
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
     KEYLESS_RESET   factory_reset wants no `authenticate` before it
@@ -117,6 +118,7 @@ class Driver(Protocol):
 # name -> "module:attribute", asked in this order.
 DRIVERS = {
     "reference": "provision.families.reference:DRIVER",
+    "yubikey": "provision.families.yubikey:DRIVER",
     "molto2": "provision.families.molto2:DRIVER",  # before token2, whose tokens answer what only a Molto2 understands
     "token2": "provision.families.token2:DRIVER",
 }

@@ -11,7 +11,7 @@ from provision.model import Algorithm, CredentialInfo, NewCredential, OathType, 
 from provision.wire import WireError, oath, reference_oath
 
 _KIND = {OathType.HOTP: oath.OathKind.HOTP, OathType.TOTP: oath.OathKind.TOTP}
-_TYPE = {kind: oath_type for oath_type, kind in _KIND.items()}
+TYPES = {kind: oath_type for oath_type, kind in _KIND.items()}
 _HASH = {
     Algorithm.SHA1: oath.HashKind.SHA1,
     Algorithm.SHA256: oath.HashKind.SHA256,
@@ -54,13 +54,25 @@ def stored_forms(secret: bytes) -> set[bytes]:
     return forms
 
 
-def put_message(credential: NewCredential) -> reference_oath.Put:
-    """PUT for a credential to be written. Raises InputError, NotSupported."""
+def ykoath_put(credential: NewCredential, name: str) -> oath.Put:
+    """YKOATH's own PUT for a credential to be written under `name`. Raises InputError, NotSupported."""
     parameters = credential.parameters
     secret = fitted(credential.secret.reveal(), parameters.algorithm)
     if not 6 <= parameters.digits <= 8:
         raise InputError(f"a code of {parameters.digits} digits: this token gives 6 to 8")
-    kind, digest = _KIND[parameters.oath_type], _HASH[parameters.algorithm]
+    kind, digest, counter = _KIND[parameters.oath_type], _HASH[parameters.algorithm], None
+    if parameters.oath_type is OathType.HOTP:
+        counter = parameters.counter
+        if not 0 <= counter < 1 << 32:
+            raise InputError(f"a counter of {counter} does not fit 32 bits")
+    return oath.Put(name, kind, digest, parameters.digits, secret, credential.touch, counter)
+
+
+def put_message(credential: NewCredential) -> reference_oath.Put:
+    """The reference token's PUT for a credential to be written. Raises InputError, NotSupported."""
+    parameters = credential.parameters
+    plain = ykoath_put(credential, credential.name)
+    head = (plain.name, plain.kind, plain.hash, plain.digits, plain.secret)
     if parameters.oath_type is OathType.HOTP:
         if credential.pin:
             raise NotSupported(
@@ -68,25 +80,21 @@ def put_message(credential: NewCredential) -> reference_oath.Put:
                 capability="hotp-pin",
                 hint="use TOTP, or say that the credential needs no PIN",
             )
-        if not 0 <= parameters.counter < 1 << 32:
-            raise InputError(f"a counter of {parameters.counter} does not fit 32 bits")
-        return reference_oath.Put(
-            credential.name, kind, digest, parameters.digits, secret, credential.touch, parameters.counter
-        )
+        return reference_oath.Put(*head, plain.touch, plain.counter)
     flags = (
         (reference_oath.Flag.OWN_CLOCK if credential.own_clock else reference_oath.Flag(0))
         | (reference_oath.Flag.PIN if credential.pin else reference_oath.Flag(0))
         | (reference_oath.Flag.TOUCH if credential.touch else reference_oath.Flag(0))
     )
     timing = reference_oath.Timing(parameters.time_step_s, parameters.t0_s, flags)
-    return reference_oath.Put(credential.name, kind, digest, parameters.digits, secret, timing=timing)
+    return reference_oath.Put(*head, timing=timing)
 
 
 def credential_info(record: reference_oath.CredentialRecord) -> CredentialInfo:
     """What GET CREDENTIAL says, in the model's words."""
     timing = record.timing
     parameters = OtpParameters(
-        _TYPE[record.kind], ALGORITHMS[record.hash], record.digits, timing.time_step_s, timing.t0_s, record.counter or 0
+        TYPES[record.kind], ALGORITHMS[record.hash], record.digits, timing.time_step_s, timing.t0_s, record.counter or 0
     )
     return CredentialInfo(
         record.name,

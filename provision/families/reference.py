@@ -28,6 +28,7 @@ from provision.errors import (
     NotSupported,
     RemoteProtocolError,
 )
+from provision.families.applets import decoded, select, transmit
 from provision.families.identities import USB_IDENTITIES
 from provision.families.oath_values import credential_info, encoded, put_message, stored_forms
 from provision.families.refusal import Reasons, refusal
@@ -44,17 +45,13 @@ from provision.model import (
     Secret,
     TokenInfo,
 )
-from provision.wire import WireError, oath, reference, reference_oath
+from provision.wire import oath, reference, reference_oath
 from provision.wire.apdu import (
     CLA_PLAIN,
-    INS_SELECT,
     MAX_SHORT,
-    P1_SELECT_BY_AID,
     Command,
     Response,
     Sw,
-    decode_response,
-    encode_command,
 )
 from provision.wire.framing import MAX_PAYLOAD
 from provision.wire.globalplatform import CHALLENGE_SIZE, FACTORY_KVN
@@ -63,8 +60,6 @@ from provision.wire.reference_oath import ChangePin, Pin
 if TYPE_CHECKING:  # the secure channel loads `cryptography`, which only an administrator's command needs
     from provision.families.secure_channel import SecureChannel
     from provision.wire.scp03 import KeySet
-
-MIN_ADMIN_KEY = 16  # bytes
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
@@ -87,10 +82,10 @@ class ReferenceDriver:
     usb = USB_IDENTITIES[_FAMILY]
 
     def probe(self, link: Link) -> TokenInfo | None:
-        if _transmit(link, _select(reference.MANAGEMENT_AID)).sw != Sw.OK:
+        if transmit(link, select(reference.MANAGEMENT_AID)).sw != Sw.OK:
             return None
-        reply = _transmit(link, _get_info())
-        return _token_info(_decoded(reference.Info.decode, reply.data, link.address)) if reply.sw == Sw.OK else None
+        reply = transmit(link, _get_info())
+        return _token_info(decoded(reference.Info.decode, reply.data, link.address)) if reply.sw == Sw.OK else None
 
     def open(self, link: Link, clock: Clock, randbytes: Callable[[int], bytes]) -> ReferenceSession:
         return ReferenceSession(link, clock, randbytes)
@@ -116,14 +111,14 @@ class ReferenceSession:
 
     def info(self) -> TokenInfo:
         data = self._plain(reference.MANAGEMENT_AID, _get_info(), "tell who it is")
-        info = _token_info(_decoded(reference.Info.decode, data, self._who))
+        info = _token_info(decoded(reference.Info.decode, data, self._who))
         self._serial = info.serial
         self._who = f"token {info.serial}"
         return info
 
     def credentials(self) -> Sequence[CredentialInfo]:
         command = Command(CLA_PLAIN, oath.Ins.LIST, 0, 0, b"", _MAX_REPLY)
-        listing = _decoded(oath.Listing.decode, self._plain(oath.OATH_AID, command, "list credentials"), self._who)
+        listing = decoded(oath.Listing.decode, self._plain(oath.OATH_AID, command, "list credentials"), self._who)
         return [credential_info(self._record(name)) for _, _, name in listing.entries]
 
     def calculate(self, name: str, *, step: int | None = None) -> Code:
@@ -131,7 +126,7 @@ class ReferenceSession:
             raise InputError(f"step {step} is not a step of TOTP (0 to 2^64-1)")
         data = encoded(oath.Calculate(name, step).encode)
         command = Command(CLA_PLAIN, oath.Ins.CALCULATE, 0, 1, data, MAX_SHORT)
-        reply = _decoded(
+        reply = decoded(
             reference_oath.CalculateReply.decode,
             self._plain(oath.OATH_AID, command, f"give a code of {name!r}", _CALCULATE),
             self._who,
@@ -168,7 +163,7 @@ class ReferenceSession:
         keys = FACTORY_KEYS if admin_key is None else self._derived(admin_key)
         self._keys, self._channel = keys, None
         try:
-            self._open_channel(self._selected or reference.MANAGEMENT_AID)
+            self._open_channel(self._selected or oath.OATH_AID)
         except AdminKeyIncorrect:
             self._keys = None
             raise
@@ -259,7 +254,7 @@ class ReferenceSession:
         sent_s = self._clock.now()
         data = send(reference.MANAGEMENT_AID, command, "tell its time", _CLOCK)
         received_s = self._clock.now()
-        time = _decoded(reference.DeviceTime.decode, data, self._who)
+        time = decoded(reference.DeviceTime.decode, data, self._who)
         return ClockReading(time.microseconds / 1e6, sent_s, received_s)
 
     def write_clock(self, seconds: int) -> ClockReading:
@@ -276,7 +271,7 @@ class ReferenceSession:
     def _record(self, name: str) -> reference_oath.CredentialRecord:
         command = Command(CLA_PLAIN, oath.Ins.GET_CREDENTIAL, 0, 0, encoded(oath.Name(name).encode), MAX_SHORT)
         data = self._plain(oath.OATH_AID, command, f"describe the credential {name!r}")
-        return _decoded(reference_oath.CredentialRecord.decode, data, self._who)
+        return decoded(reference_oath.CredentialRecord.decode, data, self._who)
 
     def _pin_command(
         self, ins: oath.Ins, pins: reference_oath.Pin | reference_oath.ChangePin, what: str, reasons: Reasons
@@ -286,18 +281,16 @@ class ReferenceSession:
     def _derived(self, admin_key: Secret) -> KeySet:
         from provision.families.secure_channel import derive_keys
 
-        if len(admin_key) < MIN_ADMIN_KEY:
-            raise InputError(f"an administrator key has at least {MIN_ADMIN_KEY} bytes, not {len(admin_key)}")
         if self._serial is None:
             self.info()
         assert self._serial is not None
-        return derive_keys(admin_key.reveal(), self._serial)
+        return derive_keys(admin_key, self._serial)
 
     def _select(self, aid: bytes) -> None:
         if self._selected == aid:
             return
         self._selected = self._channel = None
-        response = self._exchange(_select(aid))
+        response = self._exchange(select(aid))
         if response.sw != Sw.OK:
             raise refusal(response.sw, self._who, "select its applet")
         self._selected = aid
@@ -341,7 +334,7 @@ class ReferenceSession:
 
     def _exchange(self, command: Command) -> Response:
         try:
-            return _transmit(self._link, command)
+            return transmit(self._link, command)
         except LinkError:
             self._selected = self._channel = None
             raise
@@ -372,38 +365,8 @@ def _rename_reasons(new: str) -> Reasons:
     return {Sw.CONDITIONS_NOT_SATISFIED: (f"it has a credential named {new!r} already", "choose another name")}
 
 
-def _select(aid: bytes) -> Command:
-    return Command(CLA_PLAIN, INS_SELECT, P1_SELECT_BY_AID, 0, aid, MAX_SHORT)
-
-
 def _get_info() -> Command:
     return Command(CLA_PLAIN, reference.Ins.GET_INFO, 0, 0, b"", MAX_SHORT)
-
-
-# Bytes: far more than 64 credentials need, and an end for a token that always has more (61xx).
-_LONGEST_ANSWER = 1 << 16
-
-
-def _transmit(link: Link, command: Command) -> Response:
-    """Exchange, and fetch the rest of a reply that was cut (61xx)."""
-    response = _decoded(decode_response, link.exchange(encode_command(command)), link.address)
-    data = response.data
-    while response.sw & 0xFF00 == Sw.MORE_DATA:
-        more = Command(CLA_PLAIN, oath.Ins.SEND_REMAINING, 0, 0, b"", command.le or MAX_SHORT)
-        response = _decoded(decode_response, link.exchange(encode_command(more)), link.address)
-        if not response.data:
-            break
-        data += response.data
-        if len(data) > _LONGEST_ANSWER:
-            raise RemoteProtocolError(f"the token at {link.address} does not come to the end of its answer")
-    return Response(data, response.sw)
-
-
-def _decoded(decode: Callable[[bytes], _T], data: bytes, who: str) -> _T:
-    try:
-        return decode(data)
-    except WireError as error:
-        raise RemoteProtocolError(f"{who} sent an answer that makes no sense: {error}") from error
 
 
 def _token_info(info: reference.Info) -> TokenInfo:

@@ -11,6 +11,8 @@ import hmac
 from collections.abc import Callable
 
 from provision.errors import AdminKeyIncorrect, RemoteProtocolError
+from provision.families.derivation import derive
+from provision.model import Secret
 from provision.wire import WireError, scp03
 from provision.wire.apdu import CLA_GLOBALPLATFORM, CLA_SECURE, MAX_SHORT, Command, Response, Sw
 from provision.wire.globalplatform import FACTORY_KVN, INS_EXTERNAL_AUTHENTICATE, INS_INITIALIZE_UPDATE
@@ -22,16 +24,9 @@ _ANY_KVN = 0x00
 _LEVEL = scp03.Level.C_MAC_C_ENC_R_MAC_R_ENC
 
 
-def derive_keys(master: bytes, serial: str) -> scp03.KeySet:
-    """The keys of one token from the organisation's master (at least 16 bytes), so that no two tokens share any.
-
-    HKDF-SHA-256 (RFC 5869) without salt, info = "hwtoken reference scp03 v1" and the serial, 48 bytes: ENC, MAC, DEK.
-    """
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    info = b"hwtoken reference scp03 v1" + serial.encode("utf-8")
-    okm = HKDF(SHA256(), 3 * scp03.KEY_SIZE, None, info).derive(master)
+def derive_keys(master: Secret, serial: str) -> scp03.KeySet:
+    """ENC, MAC and DEK of one token, from the organisation's master. Raises InputError."""
+    okm = derive(master, "hwtoken reference scp03 v1", serial, 3 * scp03.KEY_SIZE)
     return scp03.KeySet(okm[:16], okm[16:32], okm[32:])
 
 

@@ -25,6 +25,7 @@ from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, Permissi
 from provision.links.link import Link, LinkOptions
 from provision.links.ports import Place
 
+CARD_S = 3.0  # how long a reader may take to notice a card; vsmartcard's takes almost two seconds after a restart
 TOUCH_S = 30.0  # how much longer than `timeout_s` a card may take, because it may wait for a person
 
 
@@ -208,7 +209,7 @@ class PcscLink:
     def _with_cards(self, context: int, readers: Sequence[str]) -> list[str]:
         """Which of the readers have a card. A card that has just been plugged in is given its time to be noticed."""
         clock = self._options.clock
-        deadline = clock.monotonic() + self._options.timeout_s
+        deadline = clock.monotonic() + CARD_S
         known = [(name, _STATE_UNAWARE) for name in readers]
         while True:
             left_ms = max(0, math.ceil((deadline - clock.monotonic()) * 1000))

@@ -345,6 +345,27 @@ def test_list_shows_a_token_once(ports):
     }
 
 
+def test_two_tokens_of_one_serial_are_two(ports):
+    ports.found[:] = [ports.found[0], dataclasses.replace(ports.found[0], address="port:busy")]
+    ports.usb = [usb("HT-0001"), usb("HT-0001")]
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert [(row["address"], row["also"]) for row in rows] == [
+        ("port:token", ["usb:1209:0001/HT-0001"]),
+        ("usb:1209:0001/HT-0001", ["port:busy"]),
+    ]
+
+
+def test_a_token_does_not_steer_the_terminal(ports):
+    ports.found.clear()
+    ports.usb = [usb("\x1b[2Jgone\r\x9b"), usb("two\nlines")]
+    text = ports("list", token=False).out
+    assert r"\x1b[2Jgone\x0d\x9b" in text
+    assert not set(text) & {"\x1b", "\r", "\x9b"}
+    assert len(text.splitlines()) == 3, "nor does it forge a line of the table"
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert rows[0]["serial"] == "\x1b[2Jgone\r\x9b"
+
+
 def test_list_of_nothing(ports):
     ports.found.clear()
     ended = ports("list", token=False)

@@ -1,11 +1,12 @@
 #!/bin/sh
-# What `make test-foreign` needs beside the project: Debian's oathtool and tshark, and yubikit in a virtual environment
+# What `make test-foreign` needs beside the project: Debian's oathtool and tshark, yubikit and usbip in a virtual environment
 # of its own (.lanes/foreign), so that nothing of it can leak into ours. As root on a bare Debian 12; at once when all
 # is there.
 set -eu
 cd "$(dirname "$0")/../.."
 
 YUBIKEY_MANAGER=yubikey-manager==5.9.2
+USBIP=usbip==0.7.0  # one author, no tests: it judges us, and is not in the product
 VENV=.lanes/foreign
 
 missing=
@@ -23,10 +24,10 @@ if [ -n "$missing" ]; then
   apt-get install -qy --no-install-recommends $missing
 fi
 
-if [ "$(cat $VENV/.installed 2>/dev/null)" != "$YUBIKEY_MANAGER" ]; then
+if [ "$(cat $VENV/.installed 2>/dev/null)" != "$YUBIKEY_MANAGER $USBIP" ]; then
   "${PYTHON:-python3}" -m venv --clear $VENV
-  $VENV/bin/python -m pip install --quiet --disable-pip-version-check cryptography pyserial
+  $VENV/bin/python -m pip install --quiet --disable-pip-version-check cryptography pyserial $USBIP
   # Without its dependencies: yubikit itself needs only cryptography; the others (PC/SC, keyrings) want a compiler.
   $VENV/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $YUBIKEY_MANAGER
-  echo $YUBIKEY_MANAGER >$VENV/.installed
+  echo $YUBIKEY_MANAGER $USBIP >$VENV/.installed
 fi

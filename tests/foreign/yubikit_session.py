@@ -1,6 +1,7 @@
-"""Yubico's yubikit as the host, in the lane's own virtual environment: `yubikit_session.py --port PORT`.
+"""Yubico's yubikit as the host, in the lane's own virtual environment: `yubikit_session.py --port PORT | --usbip PORT`.
 
-Only yubikit's SCP03 and OATH session are under test; the frames below them come from the reference client. Prints a
+Only yubikit's SCP03 and OATH session are under test; below them are the reference client's frames, or a card reader
+over PyPI usbip. Prints a
 line a step and raises on the first that goes wrong. What yubikit must not be able to do is under EXPECTED_REFUSALS.
 """
 
@@ -20,15 +21,15 @@ from yubikit.oath import HASH_ALGORITHM, OATH_TYPE, CredentialData, OathSession
 
 SECRETS = {"SHA1": b"1234567890" * 2, "SHA256": (b"1234567890" * 4)[:32], "SHA512": (b"1234567890" * 7)[:64]}
 AT_S = 1_111_111_109
+Exchange = Callable[[bytes], bytes]
 FACTORY_KEYS = Scp03KeyParams(KeyRef(ScpKid.SCP03, 0xFF), StaticKeys.default())
 
 
-class FramedConnection(SmartCardConnection):
-    """yubikit's card connection over the token's serial frames."""
+class Connection(SmartCardConnection):
+    """yubikit's card connection over whatever carries APDUs."""
 
-    def __init__(self, port: str, transport: TRANSPORT) -> None:
-        self._session = Session(Line(port))
-        self._session.hello()
+    def __init__(self, exchange: Exchange, transport: TRANSPORT) -> None:
+        self._exchange = exchange
         self._transport = transport
 
     @property
@@ -36,7 +37,7 @@ class FramedConnection(SmartCardConnection):
         return self._transport
 
     def send_and_receive(self, apdu: bytes) -> tuple[bytes, int]:
-        raw = self._session.exchange(apdu)
+        raw = self._exchange(apdu)
         return raw[:-2], int.from_bytes(raw[-2:], "big")
 
 
@@ -60,8 +61,27 @@ def credential(name: str, kind: OATH_TYPE, algorithm: str, digits: int, period: 
     )
 
 
-def live(port: str, transport: TRANSPORT) -> None:
-    oath = OathSession(FramedConnection(port, transport), FACTORY_KEYS)
+def serial_line(port: str) -> Exchange:
+    session = Session(Line(port))
+    session.hello()
+    return session.exchange
+
+
+def usb_reader(port: int) -> Callable[[], Exchange]:
+    """USB/IP gives the token to one host: the session of before ends where the card is powered anew."""
+    from usbip_reader import Reader
+
+    reader = Reader(port)
+
+    def open_session() -> Exchange:
+        reader.power_on()
+        return reader.exchange
+
+    return open_session
+
+
+def live(connect: Callable[[], Exchange], transport: TRANSPORT) -> None:
+    oath = OathSession(Connection(connect(), transport), FACTORY_KEYS)
     assert oath.version == (5, 7, 0)
     assert not oath.has_key
     oath.reset()
@@ -112,7 +132,7 @@ def live(port: str, transport: TRANSPORT) -> None:
     refused("its validation: likewise", 0x6985, lambda: oath.unset_key())
     five = credential("five digits", OATH_TYPE.TOTP, "SHA1", 5)
     refused("5 digits: RFC 4226 demands 6", 0x6A80, lambda: oath.put_credential(five))
-    plain = OathSession(FramedConnection(port, transport))
+    plain = OathSession(Connection(connect(), transport))
     refused("writing without a secure channel: no seed in the clear", 0x6982, lambda: plain.delete_credential(renamed))
     assert len(plain.list_credentials()) == 24
     print("listed without a secure channel")
@@ -120,9 +140,12 @@ def live(port: str, transport: TRANSPORT) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--port", required=True)
-    port = parser.parse_args().port
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--port", help="serial device")
+    way.add_argument("--usbip", type=int, help="port on this machine")
+    given = parser.parse_args()
+    connect = (lambda: serial_line(given.port)) if given.port else usb_reader(given.usbip)
     # Over USB yubikit sends extended APDUs, over NFC short ones: the secure channel's MAC covers the difference.
     for transport in (TRANSPORT.USB, TRANSPORT.NFC):
         print(f"--- {transport.name}")
-        live(port, transport)
+        live(connect, transport)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.wire import WireError, ccid, framing, oath, reference, reference_oath, tlv
+from provision.wire import WireError, ccid, framing, molto2, oath, reference, reference_oath, tlv
 from provision.wire.apdu import Command, decode_command, encode_command
 from provision.wire.capture import mask_apdu, shown
 from provision.wire.capture.mask_apdu import ApduMask
@@ -97,12 +97,16 @@ def test_an_apdu_stays_an_apdu_with_its_header_its_lengths_and_its_status(dialog
         assert answer.endswith(b"\x90\x00")
 
 
-@given(st.binary(max_size=40))
-def test_what_is_no_apdu_is_filler(raw):
+@given(st.binary(max_size=40), st.booleans())
+def test_of_any_bytes_only_an_apdus_head_is_kept(raw, select_first):
+    new = (selected() if select_first else ApduMask()).command(raw)
+    assert len(new) == len(raw)
     try:
         decode_command(raw)
     except WireError:
-        assert ApduMask().command(raw) == b"*" * len(raw)
+        assert new == b"*" * len(raw)
+    else:
+        assert new[:4] == raw[:4]
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x90", b"\x12\x34", b"seed of a token!?", b"\xff\xff"])
@@ -140,6 +144,17 @@ def test_a_code_is_masked_and_its_digits_and_time_are_not():
     )
     assert command.data == tlv.encode(0x71, b"****") + tlv.encode(0x74, (59_850_611).to_bytes(8, "big"))
     assert answer == b"\x76\x05\x06****" + reply[7:] + b"\x90\x00"
+
+
+def test_a_token2_needs_no_select_to_tell_a_profiles_times():
+    profile = molto2.PublicData(b"anna", 1_767_225_600, 1_767_225_000, 1, 30, 6, True).encode()
+    command, answer = exchange(ApduMask(), molto2.public_data_command(7), profile + b"\x90\x00")
+    assert command == molto2.public_data_command(7)
+    shown_profile = molto2.PublicData.decode(answer[:-2])
+    assert shown_profile == dataclasses.replace(molto2.PublicData.decode(profile), title=b"*" * 16)
+    serial = b"8659612345678\x90\x00"
+    assert exchange(ApduMask(), molto2.info_command(), serial)[1] == b"*" * 13 + b"\x90\x00"
+    assert exchange(selected(), molto2.public_data_command(7), profile + b"\x90\x00")[1].startswith(b"**")
 
 
 @pytest.mark.parametrize("cla", [0x84, 0x04, 0x80])
@@ -344,9 +359,16 @@ def test_only_known_requests_show_their_data():
     assert control(mask, "8000000000000200", b"\1\0") == b"\1\0"
     assert control(mask, "c006000100001200", b"\x02\x01") == b"**", "a vendor's request"
     assert mask.transfer(0x82, bytes.fromhex("a1200000000002000300")) == bytes.fromhex("a1200000000002000300")
-    assert mask.transfer(0x82, b"seed") == b"****"
+    assert mask.transfer(0x82, b"\x50\x03") == b"\x50\x03"
+    for other in (b"seed", b"\xa1314159265", b"\x51\x03", b""):
+        assert mask.transfer(0x82, other) == b"*" * len(other)
     assert mask.transfer(0x05, b"seed") == b"****", "a vendor's pipe"
     assert mask.transfer(0x06, b"seed") == b"****", "a pipe that is not there"
+
+
+@given(st.binary(min_size=8, max_size=8) | st.sampled_from([b"\x80\x06\0\1\0\0\x12\0"]), st.binary(max_size=80))
+def test_any_control_transfer_keeps_its_length(setup, data):
+    assert len(UsbMask(CONFIGURATION).control(SetupPacket.decode(setup), data)) == len(data)
 
 
 def test_a_reader_is_found_by_its_descriptors_and_hidden_without_them():
@@ -417,11 +439,56 @@ def test_no_planted_secret_is_shown(dialogue, aid_command):
     assert secret not in captured(exchanges, aid_command)
 
 
-@pytest.mark.parametrize("applet", shown.APPLETS, ids=lambda applet: applet.aid.hex())
+@given(dialogues(), st.lists(st.sampled_from(["frame", "spoilt frame", "raw"]), min_size=1), st.integers(1, 64), octets)
+def test_no_planted_secret_is_shown_on_a_line(dialogue, kinds, cut, spoiling):
+    """Frames, spoilt ones and bare bytes, cut anywhere; looked for in what is shown and, unstuffed, in its frames."""
+    secret, exchanges = dialogue
+    mask, out = LineMask(), b""
+    for number_, (command, response) in enumerate(exchanges):
+        way = kinds[number_ % len(kinds)]
+        for kind, apdu, feed in ((Kind.APDU, command, mask.to_token), (Kind.APDU_REPLY, response, mask.to_host)):
+            data = apdu if way == "raw" else framing.encode_frame(kind, number_, 7, apdu)
+            if way == "spoilt frame":
+                place = spoiling % len(data)
+                data = data[:place] + bytes((data[place] ^ 0x40,)) + data[place + 1 :]
+            for start in range(0, len(data), cut):
+                out += feed(data[start : start + cut])
+    out += b"".join(mask.close())
+    assert secret not in out
+    assert secret not in b"|".join(
+        frame.payload for frame in framing.Decoder().feed(out) if isinstance(frame, framing.Frame)
+    )
+
+
+@given(dialogues(), st.integers(11, 200))
+def test_no_planted_secret_is_shown_on_usb(dialogue, cut):
+    secret, exchanges = dialogue
+    mask, out = UsbMask(CONFIGURATION), b""
+    for seq, (command, response) in enumerate(exchanges):
+        for endpoint, message in (
+            (0x03, ccid.XfrBlock(0, seq, data=command)),
+            (0x83, ccid.DataBlock(0, seq, data=response)),
+            (0x03, ccid.Escape(0, seq, command)),
+        ):
+            data = message.encode()
+            out += b"".join(mask.transfer(endpoint, data[start : start + cut]) for start in range(0, len(data), cut))
+        out += control(mask, "800603030904ff00", bytes((2 + len(secret), 3)) + secret)
+        out += control(mask, "800600020000ff00", bytes((2 + len(secret), 0x24)) + secret)
+        out += control(mask, "4001000000000000", secret)
+    assert secret not in out
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        *([*applet.instructions.values(), shown.Instruction(hidden, applet.select)] for applet in shown.APPLETS),
+        list(shown.WITHOUT_APPLET.values()),
+    ],
+)
 @given(data=st.data())
-def test_no_description_has_room_for_a_secret(applet, data):
+def test_no_description_has_room_for_a_secret(instructions, data):
     """Whatever an instruction's data are, nothing that is shown runs on for as long as a secret."""
-    instruction = data.draw(st.sampled_from([*applet.instructions.values(), shown.Instruction(hidden, applet.select)]))
+    instruction = data.draw(st.sampled_from(instructions))
     secret = data.draw(secrets | pins)
     field = data.draw(planted(secret))
     for mask in instruction:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,9 @@ import pytest
 from provision.cli import doctor_view, udev_rules
 from provision.cli.doctor_checks import CHECKS, Finding, Holder, Module, Node, View, diagnose
 from provision.cli.main import main
+from provision.families.identities import USB_IDENTITIES
 
+ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = (0x1209, 0x0001)
 PORT = Node("/dev/ttyACM0", "root", "hwtoken", 0o660, usable=True)
 
@@ -45,7 +49,7 @@ HEALTHY = View(
         "smartcard": module("smartcard", "pyscard"),
         "yubikit": module("yubikit", "yubikey-manager", installed=False),
     },
-    ccid_table=frozenset({REFERENCE, (0x1050, 0x0407), (0x349E, 0x0300)}),
+    ccid_table=frozenset((one.idVendor, one.idProduct) for those in USB_IDENTITIES.values() for one in those),
     plugged_in=frozenset({REFERENCE}),
     nodes=(PORT,),
 )
@@ -118,7 +122,7 @@ def test_access_by_the_seat_needs_no_group() -> None:
 
 
 def test_a_port_in_use() -> None:
-    node = dataclasses.replace(PORT, holders=(Holder(4711, "minicom"), Holder(12, "ModemManager")))
+    node = dataclasses.replace(PORT, holders=(Holder(4711, "minicom"), Holder(12, "ModemManager"), Holder(3, "pcscd")))
     minicom, modem_manager = found(nodes=(node,))
     assert minicom.problem == "/dev/ttyACM0 is in use by minicom (process 4711)"
     assert minicom.mend == "kill 4711"
@@ -340,6 +344,40 @@ def test_this_interpreter_has_the_real_modules() -> None:
 
 
 # The command
+
+
+def provision(*arguments: str, before: Path) -> subprocess.CompletedProcess[str]:
+    """The program with a folder before all others in which Python looks for modules."""
+    command = (sys.executable, "-m", "provision", *arguments)
+    environment = os.environ | {"PYTHONPATH": f"{before}{os.pathsep}{ROOT}"}
+    return subprocess.run(command, env=environment, cwd=before, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def impostor(tmp_path: Path) -> Path:
+    """PyPI has a distribution `serial` that has nothing to do with serial lines."""
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "serial/__init__.py").touch()
+    return tmp_path
+
+
+def test_an_impostor_among_the_modules(impostor: Path) -> None:
+    findings = json.loads(provision("doctor", "--json", before=impostor).stdout)["findings"]
+    (hidden,) = [each for each in findings if each["check"] == "packages"]
+    assert hidden["problem"] == f"{impostor / 'serial/__init__.py'} hides the module serial of pyserial"
+    information = impostor / "serial-0.0.97.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: serial\nVersion: 0.0.97\n")
+    (information / "top_level.txt").write_text("serial\n")
+    findings = json.loads(provision("doctor", "--json", before=impostor).stdout)["findings"]
+    (clash,) = [each for each in findings if each["check"] == "packages"]
+    assert clash["problem"] == "serial put files where pyserial has its module serial"
+
+
+def test_who_meets_the_impostor_is_sent_to_the_doctor(impostor: Path) -> None:
+    done = provision("list", before=impostor)
+    assert done.returncode == 1
+    assert "`provision doctor` says which" in done.stderr
 
 
 @pytest.mark.parametrize(

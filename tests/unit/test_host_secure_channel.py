@@ -13,6 +13,7 @@ from provision.clock import ManualClock
 from provision.errors import AdminKeyIncorrect, RemoteProtocolError
 from provision.families.reference import ReferenceSession
 from provision.families.secure_channel import SecureChannel, derive_keys
+from provision.model import Secret
 from provision.wire import globalplatform, scp03
 from provision.wire.apdu import Command, Response, decode_command
 from provision.wire.framing import MAX_PAYLOAD
@@ -116,7 +117,7 @@ def test_well_encrypted_nonsense_is_the_tokens_fault():
 
 
 def test_an_impostor_without_the_keys():
-    impostor = Card(derive_keys(b"x" * 16, "other"))
+    impostor = Card(derive_keys(Secret(b"x" * 16), "other"))
     with pytest.raises(AdminKeyIncorrect, match="token T"):
         opened(impostor)
 
@@ -150,7 +151,7 @@ def test_keys_are_hkdf_of_master_and_serial(master, serial):
     info = b"hwtoken reference scp03 v1" + serial.encode()
     one = hmac.digest(prk, info + b"\x01", hashlib.sha256)
     two = hmac.digest(prk, one + info + b"\x02", hashlib.sha256)
-    assert derive_keys(master, serial) == scp03.KeySet(one[:16], one[16:], two[:16])
+    assert derive_keys(Secret(master), serial) == scp03.KeySet(one[:16], one[16:], two[:16])
 
 
 def test_nothing_of_the_keys_is_shown():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.clocks import ManualClock, SystemClock
+from firmware_sim.clocks import ManualClock, SystemClock, monotonic
 from firmware_sim.links.loop import Loop, stopped_by_signals
 from firmware_sim.links.port import Port, PortError
 from firmware_sim.links.tcp import TcpPort
@@ -44,7 +44,7 @@ class EchoLink:
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    loop = Loop(SystemClock(), ticking=True)
+    loop = Loop(SystemClock(), ticking=True, monotonic=monotonic)
     yield loop
     loop.close()
 
@@ -285,7 +285,7 @@ class TestDeadlines:
 
     def test_on_a_clock_that_stands_still_data_wakes_it(self, link: EchoLink) -> None:
         clock = ManualClock(1000.0)
-        loop = Loop(clock, ticking=False)
+        loop = Loop(clock, ticking=False, monotonic=monotonic)
         port = pty.PtyPort(loop, link)
         port.plug()
         host = open_host(port)
@@ -307,6 +307,28 @@ class TestDeadlines:
         loop.when(lambda: bool(asked.append(1)), loop.stop)
         loop.run()
         assert len(asked) == 21
+
+    def test_what_is_repeated_comes_at_its_time_and_no_sooner(self) -> None:
+        now = 100.0
+        loop = Loop(ManualClock(0.0), ticking=False, monotonic=lambda: now)
+        called: list[float] = []
+
+        def done() -> bool:
+            called.append(now)
+            return len(called) == 2
+
+        def a_second_passes() -> bool:
+            nonlocal now
+            now += 1.0
+            return now == 110.0
+
+        loop.repeat(done, 3.0)
+        assert loop._timeout() == 3.0
+        loop.when(a_second_passes, loop.stop)
+        loop.run()
+        assert called == [103.0, 106.0]
+        assert loop._timeout() is None
+        loop.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

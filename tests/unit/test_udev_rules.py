@@ -128,6 +128,17 @@ def test_install_without_the_right_to(
     assert f"hint: run: sudo {sys.executable} -m provision udev install\n" in run(capsys, "install")[2]
 
 
+@pytest.mark.parametrize("command", ["install", "check"])
+def test_elsewhere_there_is_no_udev(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    code, _, err = run(capsys, command)
+    assert code == 2
+    assert "part of Linux" in err
+    assert run(capsys, "install", "--root", tmp_path)[0] == 0, "an image can be built anywhere"
+
+
 class Commands:
     """Takes down what it is asked to run; everything of `failing` fails."""
 

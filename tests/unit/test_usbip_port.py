@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import socket
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from firmware_sim.clocks import SystemClock
+from firmware_sim.clocks import SystemClock, monotonic
 from firmware_sim.links.cable import Cable
 from firmware_sim.links.loop import Loop
+from firmware_sim.links.port import PortError
 from firmware_sim.links.usb_device import UsbDevice
 from firmware_sim.links.usbip import UsbipConnection, UsbipPort
 from firmware_sim.links.usbip_session import Session
@@ -24,7 +27,7 @@ GET_DEVICE = usb.SetupPacket(0x80, usb.Request.GET_DESCRIPTOR, 0x0100, 0, 18).en
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    loop = Loop(SystemClock(), ticking=True)
+    loop = Loop(SystemClock(), ticking=True, monotonic=monotonic)
     yield loop
     loop.close()
 
@@ -43,7 +46,7 @@ def cable(bench: Bench) -> Cable:
 
 @pytest.fixture
 def port(loop: Loop, cable: Cable) -> Iterator[UsbipPort]:
-    port = UsbipPort(loop, cable)
+    port = UsbipPort(loop, UsbDevice(cable))
     port.plug()
     yield port
     port.unplug()
@@ -53,8 +56,12 @@ class Client:
     """A host on a socket; the loop runs while it waits."""
 
     def __init__(self, loop: Loop, port: UsbipPort) -> None:
-        number = int(port.address.partition("/")[0].rpartition(":")[2])
-        self.sock = socket.create_connection(("127.0.0.1", number))
+        where = port.address.removeprefix("usbip:").removesuffix("/1-1")
+        if where.startswith("/"):
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.connect(where)
+        else:
+            self.sock = socket.create_connection(("127.0.0.1", int(where.rpartition(":")[2])))
         self.sock.setblocking(False)
         self.loop = loop
         self.asked: dict[int, int] = {}
@@ -191,6 +198,20 @@ def test_unplugged_and_plugged_again(loop: Loop, port: UsbipPort) -> None:
     port.plug()
     assert port.address == address
     assert works(loop, port)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_on_a_unix_socket_of_this_user_alone(loop: Loop, cable: Cable, tmp_path: Path) -> None:
+    path = tmp_path / "usbip"
+    port = UsbipPort(loop, UsbDevice(cable), str(path))
+    port.plug()
+    assert port.address == f"usbip:{path}/1-1"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert works(loop, port)
+    with pytest.raises(PortError, match="--bind"):
+        UsbipPort(loop, UsbDevice(cable), str(path)).plug()
+    port.unplug()
+    assert not path.exists()
 
 
 def test_after_reply_waits_until_the_host_has_fetched_it(loop: Loop, port: UsbipPort) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.clocks import SystemClock
+from firmware_sim.clocks import SystemClock, monotonic
 from firmware_sim.core.family import CCID
 from firmware_sim.core.token import Token
 from firmware_sim.links import loop as loop_module
@@ -74,7 +74,7 @@ def kernel() -> Iterator[Kernel]:
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    loop = Loop(SystemClock(), ticking=True)
+    loop = Loop(SystemClock(), ticking=True, monotonic=monotonic)
     yield loop
     loop.close()
 

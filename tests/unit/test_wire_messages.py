@@ -20,6 +20,7 @@ from provision.wire import (
     usb,
     usb_descriptors,
     usbip,
+    yubikey,
 )
 from provision.wire.messages import MESSAGES, Message
 
@@ -192,6 +193,16 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     ),
     "reference.DeviceTime": st.builds(reference.DeviceTime, st.integers(0, 2**64 - 1)),
     "reference.SetTime": st.builds(reference.SetTime, st.integers(0, 2**40 - 1)),
+    "yubikey.Greeting": st.builds(yubikey.Greeting, st.tuples(u8, u8, u8)),
+    "yubikey.Config": st.builds(
+        yubikey.Config,
+        u16,
+        st.none() | u32,
+        st.none() | u16,
+        st.sampled_from(yubikey.FormFactor),
+        st.none() | st.tuples(u8, u8, u8),
+        st.none() | u16,
+    ),
     "usb.SetupPacket": st.builds(usb.SetupPacket, u8, u8, u16, u16, u16),
     **fixed_descriptors,
     "usb_descriptors.UnknownDescriptor": unknown_descriptors,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from provision.wire import WireError
 from provision.wire.apdu import CLA_PLAIN, INS_SELECT, P1_SELECT_BY_AID, Sw, decode_command, encode_command
 from provision.wire.capture.masking import Mask, hidden, masked
-from provision.wire.capture.shown import APPLETS, Applet, Instruction
+from provision.wire.capture.shown import APPLETS, WITHOUT_APPLET, Applet, Instruction
 
 _SHORTEST_AID = 5  # ISO/IEC 7816-4: SELECT takes the first bytes of one as well
 _NOTHING_KNOWN = Instruction()
@@ -33,7 +33,7 @@ class ApduMask:
             self._selecting = _named(command.data)
             data = hidden(command.data) if self._selecting is None else command.data
         else:
-            known = self._applet.instructions if self._applet else {}
+            known = self._applet.instructions if self._applet else WITHOUT_APPLET
             instruction = known.get((command.cla, command.ins), _NOTHING_KNOWN)
             self._reply = instruction.reply
             data = masked(instruction.command, command.data)

@@ -4,7 +4,7 @@ Harmless are versions, states, counts, times and the kinds of credentials. Not h
 codes, check values and challenges, names and labels and serials (text may hold anything), and every byte inside a
 secure channel: whoever has the capture has the published factory keys as well.
 
-A family that has an applet of its own adds an Applet to APPLETS.
+A family that has an applet of its own adds an Applet to APPLETS; one that knows no SELECT adds to WITHOUT_APPLET.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from provision.wire import oath, reference
+from provision.wire import molto2, oath, reference, sm4_secure, yubikey
 from provision.wire.apdu import CLA_GLOBALPLATFORM, CLA_PLAIN
 from provision.wire.capture.masking import Mask, either, hidden, nothing, number, parts, tagged
 from provision.wire.globalplatform import INS_INITIALIZE_UPDATE
@@ -52,7 +52,15 @@ _SECURE_CHANNEL = {
 
 OATH = Applet(
     oath.OATH_AID,
-    tagged({oath.Tag.VERSION: number(3), oath.Tag.NAME: hidden, oath.Tag.ATTEMPTS: _BYTE}),
+    tagged(
+        {
+            oath.Tag.VERSION: number(3),
+            oath.Tag.NAME: hidden,
+            oath.Tag.CHALLENGE: hidden,
+            oath.Tag.ALGORITHM: _BYTE,
+            oath.Tag.ATTEMPTS: _BYTE,
+        }
+    ),
     {
         **_SECURE_CHANNEL,
         (CLA_PLAIN, oath.Ins.LIST): Instruction(nothing, tagged({oath.Tag.NAME_LIST: _KIND})),
@@ -112,4 +120,27 @@ MANAGEMENT = Applet(
     },
 )
 
-APPLETS: tuple[Applet, ...] = (OATH, MANAGEMENT)
+YUBIKEY_MANAGEMENT = Applet(yubikey.MANAGEMENT_AID, hidden, _SECURE_CHANNEL)  # its replies begin with a serial
+
+APPLETS: tuple[Applet, ...] = (OATH, MANAGEMENT, YUBIKEY_MANAGEMENT)
+
+_SECONDS = number(4)
+# flag | title | its clock's time | the time that was set | hash | time step | digits | whether there is a seed
+_PROFILE = parts(
+    (1, _BYTE),
+    (16, hidden),
+    (4, _SECONDS),
+    (4, _SECONDS),
+    (1, number(1, 3)),
+    (1, number(1, 61)),
+    (1, number(1, 11)),
+    (1, number(1, 2)),
+)
+
+WITHOUT_APPLET: Mapping[tuple[int, int], Instruction] = {
+    # Token2's tokens. What they are told in class 84 is secured, and so hidden.
+    (sm4_secure.CLA, sm4_secure.Ins.INFO): Instruction(
+        either(nothing, number(1), number(2)),
+        tagged({molto2.Tag.PUBLIC_DATA: tagged({molto2.Tag.PROFILE: _PROFILE})}),
+    ),
+}
