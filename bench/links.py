@@ -49,7 +49,7 @@ CALCULATE = encode_command(Command(CLA_PLAIN, Ins.CALCULATE, 0, 1, Calculate(NAM
 _HELLO = encode_frame(Kind.HELLO, 0, SESSION, b"\x01")
 
 # The peer of the pty: the least that a program on a pseudo-terminal can do.
-_ECHO = """
+PTY_ECHO = """
 import os, select, tty
 master, slave = os.openpty()
 tty.setraw(slave)
@@ -141,7 +141,7 @@ def measure_in_process(command: bytes, rounds: int = 50_000) -> float:
 def measure_pty(rounds: int = 5_000) -> PtyRates:
     """A token in a process of its own, and an echo in another, asked with the same bytes by the same loop."""
     frames = [encode_frame(Kind.APDU, n & 0xFF, SESSION, SELECT) for n in range(1, 257)]
-    with subprocess.Popen([sys.executable, "-c", _ECHO], stdout=subprocess.PIPE, text=True) as echo:
+    with subprocess.Popen([sys.executable, "-c", PTY_ECHO], stdout=subprocess.PIPE, text=True) as echo:
         try:
             assert echo.stdout is not None
             echoed = _round_trips(echo.stdout.readline().strip(), frames, rounds)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from yubikit.core import TRANSPORT
 from yubikit.core.smartcard import SmartCardConnection
@@ -30,15 +30,24 @@ from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import ApduChannel
 from provision.clock import ManualClock as HostClock
-from provision.families.driver import DRIVERS, load
+from provision.families.driver import load
 from provision.model import NewCredential, Secret
 
 START_S = 1_767_225_600
 SECRET = b"12345678901234567890"
 ROUNDS = 60
 FACTORY_KEYS = Scp03KeyParams(KeyRef(ScpKid.SCP03, 0xFF), StaticKeys.default())
-# Whether a family's secrets are written inside a secure channel only.
-SECURED = {"reference": True, "yubikey": False}
+
+
+class Manner(NamedTuple):
+    """How a family is written. `secured`: only inside a secure channel. `listed`: our driver first asks what is there,
+    so that nothing is overwritten; then yubikit does too, as `ykman oath accounts add` does."""
+
+    secured: bool
+    listed: bool
+
+
+FAMILIES = {"reference": Manner(secured=True, listed=False), "yubikey": Manner(secured=False, listed=True)}
 
 
 class DirectLink:
@@ -84,14 +93,16 @@ class DirectConnection(SmartCardConnection):
 
 def ours(name: str, channel: ApduChannel, number: int) -> str:
     session = load(name).open(DirectLink(channel), HostClock(START_S), os.urandom)
-    if SECURED[name]:
-        session.authenticate(None)
+    session.authenticate(None)  # the factory keys, or no password
     session.put(NewCredential(f"ours {number}", Secret(SECRET), own_clock=False, pin=False))
     return session.calculate(f"ours {number}", step=START_S // 30).value
 
 
 def theirs(name: str, channel: ApduChannel, number: int) -> str:
-    session = OathSession(DirectConnection(channel), FACTORY_KEYS if SECURED[name] else None)
+    manner = FAMILIES[name]
+    session = OathSession(DirectConnection(channel), FACTORY_KEYS if manner.secured else None)
+    if manner.listed:
+        assert all(found.name != f"theirs {number}" for found in session.list_credentials())
     credential = session.put_credential(
         CredentialData(f"theirs {number}", OATH_TYPE.TOTP, HASH_ALGORITHM.SHA1, SECRET, 6, 30, counter=0, issuer=None)
     )
@@ -129,4 +140,4 @@ def measure(name: str) -> list[float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: measure(name) for name in SECURED if name in DRIVERS}))
+    print(json.dumps({name: measure(name) for name in FAMILIES}))

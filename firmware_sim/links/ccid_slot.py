@@ -6,9 +6,12 @@ makes the reader ask for time every second. Section numbers are those of the CCI
 
 from __future__ import annotations
 
+import math
+
 from firmware_sim.seams import ApduChannel, Clock, PowerLost
 from provision.wire.ccid import (
     HEADER,
+    WAITING_TIME_S,
     Abort,
     Chain,
     Command,
@@ -189,9 +192,12 @@ class CcidSlot:
         return DataBlock(0, seq, self._icc, data=response)
 
     def _ask_for_time(self, seq: int) -> Response:
-        """6.2.6: the command needs another waiting time of the card."""
-        self._extension_due = self._clock.now() + _EXTENSION_INTERVAL_S
-        return DataBlock(0, seq, status(self._icc, CommandStatus.TIME_EXTENSION), error=1)
+        """6.2.6: the command needs so many more waiting times of the card: as long as the person may take."""
+        now = self._clock.now()
+        self._extension_due = now + _EXTENSION_INTERVAL_S
+        left = 0.0 if self._channel.deadline is None else self._channel.deadline - now
+        units = min(max(math.ceil(left / WAITING_TIME_S), 1), 255)
+        return DataBlock(0, seq, status(self._icc, CommandStatus.TIME_EXTENSION), error=units)
 
     def _finish_abort(self, seq: int) -> Response | None:
         """6.1.13: done when control request and message have come with the same bSeq, in either order."""

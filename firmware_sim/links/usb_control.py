@@ -68,6 +68,9 @@ class ControlEndpoint:
             return self._feature(setup, on=request is Request.SET_FEATURE)
         if request in (Request.GET_INTERFACE, Request.SET_INTERFACE):
             return self._alternate(setup, request)
+        if request is Request.GET_DESCRIPTOR and setup.recipient == Recipient.INTERFACE:
+            # Classes that have more to describe (HID its reports) are asked for it this way.
+            return self._function(setup.wIndex).control(setup, b"")
         if setup.recipient != Recipient.DEVICE:
             raise Stalled
         if request is Request.GET_DESCRIPTOR:

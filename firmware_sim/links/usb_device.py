@@ -64,7 +64,6 @@ class UsbDevice:
         parts = tuple(one for function in self._functions for one in function.descriptors)
         # The ECN on interface associations says in table 1-1 how a device that has one calls itself.
         associated = any(isinstance(one, InterfaceAssociation) for one in parts)
-        major, minor, patch = family.firmware
         self.descriptor = DeviceDescriptor(
             bcdUSB=0x0200,
             bDeviceClass=DeviceClass.MISCELLANEOUS if associated else DeviceClass.PER_INTERFACE,
@@ -73,7 +72,7 @@ class UsbDevice:
             bMaxPacketSize0=PACKET,
             idVendor=family.idVendor,
             idProduct=family.idProduct,
-            bcdDevice=major << 8 | minor << 4 | patch,
+            bcdDevice=_bcd(*family.firmware),
             iManufacturer=1,
             iProduct=2,
             iSerialNumber=3,
@@ -179,3 +178,8 @@ class UsbDevice:
         taken = self._answers[:]
         self._answers.clear()
         return taken
+
+
+def _bcd(major: int, minor: int, patch: int) -> int:
+    """bcdDevice: two digits for the major version, one for each of the others, which end at 9."""
+    return int(f"{min(major, 99)}{min(minor, 9)}{min(patch, 9)}", 16)

@@ -50,7 +50,8 @@ class Function(Protocol):
         """Bytes of replies that the host has not fetched."""
 
     def control(self, setup: SetupPacket, data: bytes) -> bytes:
-        """A class or vendor request to one of its interfaces; `data` is what an OUT request brought. Raises Stalled."""
+        """A class or vendor request to one of its interfaces, or GET_DESCRIPTOR for one; `data` is what an OUT request
+        brought. Raises Stalled."""
 
     def poll(self) -> float | None:
         """Say what time or a person caused; the true time (Unix seconds) at which to poll again, if any."""

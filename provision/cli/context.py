@@ -24,7 +24,7 @@ from provision.cli.secrets_input import SecretInput, has_terminal
 from provision.clock import Clock, parse_clock
 from provision.errors import UsageError
 from provision.families.driver import Session, identify
-from provision.links.link import Link, LinkOptions, open_link
+from provision.links.link import Link, LinkOptions, leaves_this_machine, open_link
 from provision.links.spy import SpyLink
 from provision.model import Capability, TokenInfo
 
@@ -48,6 +48,8 @@ class Context:
     def open_link(self, address: str, *, timeout_s: float = 2.0) -> Link:
         recorder = None if self.capture is None else self._recorder(self.capture)
         options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited, recorder)
+        if leaves_this_machine(address):
+            note(f"warning: nothing protects the way to {address}: PIN and codes cross the network in the clear")
         link = open_link(address, options)
         return SpyLink(link, note) if self.verbose else link
 

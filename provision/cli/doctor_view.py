@@ -20,6 +20,7 @@ from provision.cli import ccid_table, udev_rules
 from provision.cli.doctor_checks import Holder, Module, Node, View
 from provision.cli.itself import own_command
 from provision.families.identities import family_of
+from provision.links.ports import kernel_line
 
 # Module -> the distribution that it must come from, and whether provision needs it for anything at all. yubikit is
 # not ours; but PyPI's canokey-manager puts a fork of it over Yubico's, and ykman then fails in strange ways.
@@ -65,7 +66,7 @@ def look(root: Path = Path("/")) -> View:
 def _tokens(root: Path) -> Iterator[tuple[tuple[int, int], list[Path]]]:
     """((idVendor, idProduct), its device files) of each token on USB, by the kernel's sysfs."""
     for device in sorted((root / "sys/bus/usb/devices").glob("*")):
-        text = {name: _line(device / name) for name in ("idVendor", "idProduct", "product", "busnum", "devnum")}
+        text = {name: kernel_line(device / name) for name in ("idVendor", "idProduct", "product", "busnum", "devnum")}
         if not (text["idVendor"] and text["idProduct"] and text["busnum"] and text["devnum"]):
             continue  # an interface, or unplugged this very moment
         numbers = int(text["idVendor"], 16), int(text["idProduct"], 16)
@@ -73,13 +74,6 @@ def _tokens(root: Path) -> Iterator[tuple[tuple[int, int], list[Path]]]:
             usb = root / f"dev/bus/usb/{int(text['busnum']):03}/{int(text['devnum']):03}"
             lines = [root / "dev" / tty.name for tty in sorted(device.glob("*:*/tty/*"))]
             yield numbers, [*lines, usb]
-
-
-def _line(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return None
 
 
 def _node(root: Path, path: Path) -> Node:
@@ -105,7 +99,8 @@ def _holders(root: Path, path: Path) -> Iterator[Holder]:
     """Who has the file open, as far as we may see it, or has locked it, which anybody may see."""
     status = path.stat()
     locked = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    lockers = {int(words[4]) for line in _lines(root / "proc/locks") if locked in (words := line.split())}
+    locks = (kernel_line(root / "proc/locks") or "").splitlines()
+    lockers = {int(words[4]) for words in map(str.split, locks) if locked in words}
     for pid, name in _processes(root):
         if pid in lockers or (pid != os.getpid() and _has_open(root / f"proc/{pid}/fd", path)):
             yield Holder(pid, name)
@@ -119,12 +114,8 @@ def _has_open(descriptors: Path, path: Path) -> bool:
 
 def _processes(root: Path) -> Iterator[tuple[int, str]]:
     for comm in sorted((root / "proc").glob("[0-9]*/comm")):
-        if name := _line(comm):
+        if name := kernel_line(comm):
             yield int(comm.parent.name), name
-
-
-def _lines(path: Path) -> list[str]:
-    return (_line(path) or "").splitlines()
 
 
 def _user() -> str:

@@ -101,13 +101,23 @@ def _probed(context: Context, address: str) -> tuple[str, TokenInfo | None]:
 
 
 def _one_for_each_token(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A token has an address for each way to it; the one that can be used goes first, the others are its `also`."""
-    found: dict[object, dict[str, Any]] = {}
+    """A token has an address for each way to it: the one that can be used goes first, the others are its `also`. What
+    is reached the same way is another token, whatever serial it shows."""
+    kept: list[dict[str, Any]] = []
     for row in sorted(rows, key=lambda row: row["status"] not in _USABLE):
-        same = (row["family"], row["serial"]) if row["family"] and row["serial"] else row["address"]
-        if (first := found.setdefault(same, row)) is not row:
-            first["also"].append(row["address"])
-    return [row for row in rows if row in found.values()]
+        same = next((other for other in kept if _same_token(other, row)), row)
+        if same is row:
+            kept.append(row)
+        else:
+            same["also"].append(row["address"])
+    return [row for row in rows if row in kept]
+
+
+def _same_token(kept: dict[str, Any], row: dict[str, Any]) -> bool:
+    ways = {address.partition(":")[0] for address in (kept["address"], *kept["also"])}
+    known = row["family"] and row["serial"]
+    same = (kept["family"], kept["serial"]) == (row["family"], row["serial"])
+    return bool(known) and same and row["address"].partition(":")[0] not in ways
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def activate(run: Run, *, group_exists: bool, udev_runs: bool) -> list[str]:
         done.append(f"made the group {udev_rules.GROUP}; let a user in with: sudo usermod -aG {udev_rules.GROUP} USER")
     if udev_runs:
         _must(run, "udevadm", "control", "--reload")
-        _must(run, "udevadm", "trigger", "--action=add", "--subsystem-match=usb", "--subsystem-match=tty")
+        _must(run, "udevadm", "trigger", "--settle", "--action=add", "--subsystem-match=usb", "--subsystem-match=tty")
         done.append("udev has reloaded them and looked again at what is plugged in")
     else:
         done.append("udev does not run here: they will apply when it does")

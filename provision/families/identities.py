@@ -39,6 +39,8 @@ USB_IDENTITIES: dict[str, tuple[UsbIdentity, ...]] = {
 READER_NAMES: dict[str, str] = {
     "reference": "hwtoken reference token",
     "yubikey": "yubico yubikey",
+    "molto2": "molto2",
+    "token2": "hwtoken reader with token2 token",
 }
 
 

@@ -32,6 +32,7 @@ from provision.wire import WireError, apdu
 from provision.wire.ccid import (
     HEADER,
     MAX_MESSAGE,
+    WAITING_TIME_S,
     Abort,
     Chain,
     Command,
@@ -45,13 +46,11 @@ from provision.wire.ccid import (
     XfrBlock,
     decode_response,
 )
-from provision.wire.ccid_transfer import BULK_PACKET, BadMessage, Decoder
+from provision.wire.ccid_transfer import BadMessage, Decoder
 from provision.wire.usb_descriptors import CcidDescriptor
 
 SLOT = 0  # a token has one card
 MAX_RESPONSE = 65538  # bytes: an extended APDU's longest data and its status word
-# What one unit of a time extension is worth when the card does not say: ISO/IEC 7816-3's default BWI of 4, at 3.57 MHz.
-WAITING_TIME_S = 1.6
 
 _LONGEST_SHORT = 5 + 255 + 1
 # dwFeatures (5.1)
@@ -66,6 +65,10 @@ class Pipe(Protocol):
     Every method raises LinkError when the reader is gone, and Timeout when it is there but does not go along in time.
     """
 
+    @property
+    def packet(self) -> int:
+        """Bytes of the largest packet that the reader sends: a shorter one ends a transfer."""
+
     def write(self, transfer: bytes, timeout_s: float) -> None:
         """Send one transfer, with the empty packet that ends it where it needs one.
 
@@ -73,7 +76,7 @@ class Pipe(Protocol):
         """
 
     def read(self, size: int, timeout_s: float) -> bytes:
-        """The next transfer, or its first `size` bytes (a multiple of the packet's size). May be empty."""
+        """The next transfer, or its first `size` bytes (a multiple of `packet`). May be empty."""
 
     def abort(self, slot: int, seq: int, timeout_s: float) -> None:
         """Tell the reader to drop what the slot does (5.3.1). A reader that does not know the request is left alone."""
@@ -90,8 +93,8 @@ class CcidLink:
         self._options = options
         self._clock = options.clock
         self._longest = min(max(reader.dwMaxCCIDMessageLength, HEADER + 1), MAX_MESSAGE)
-        self._decoder: Decoder[Response] = Decoder(decode_response, self._longest)
-        self._read_size = -(-self._longest // BULK_PACKET) * BULK_PACKET
+        self._decoder: Decoder[Response] = Decoder(decode_response, self._longest, pipe.packet)
+        self._read_size = -(-self._longest // pipe.packet) * pipe.packet
         self._extended = bool(reader.dwFeatures & _EXTENDED_LEVEL)
         self._power_select = _power_select(reader)
         # An answer to a program before us may still be in the pipe: it is told from ours by its number.

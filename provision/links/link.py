@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -63,6 +64,21 @@ LINKS = {
     "usbip": "provision.links.usbip:open_address",
     "pcsc": "provision.links.pcsc:open_address",
 }
+
+
+_IN_THE_CLEAR = ("rfc2217", "tcp", "usbip")
+
+
+def leaves_this_machine(address: str) -> bool:
+    """Whether PIN and codes cross a network where nothing protects them: such a wire, to another host than this."""
+    scheme, _, rest = address.partition(":")
+    host = rest.partition("/")[0].rpartition(":")[0].strip("[]")
+    if scheme not in _IN_THE_CLEAR or host in ("", "localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True  # a name: who knows where it leads
 
 
 def open_link(address: str, options: LinkOptions) -> Link:

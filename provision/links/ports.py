@@ -61,3 +61,11 @@ def _links(*folders: Path | None) -> dict[str, str]:
                 if entry.is_char_device():
                     found.setdefault(os.path.realpath(entry), str(entry))
     return found
+
+
+def kernel_line(path: Path) -> str | None:
+    """What a file of sysfs or procfs says; None if it is not there, or its device or process has just gone."""
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return None

@@ -152,7 +152,7 @@ class UsbPipe:
         self._in = _bulk_endpoint(interface, usb.util.ENDPOINT_IN, address)
         self.out_address: int = self._out.bEndpointAddress
         self.in_address: int = self._in.bEndpointAddress
-        self._packet: int = self._out.wMaxPacketSize
+        self.packet: int = self._in.wMaxPacketSize
         self._detached = _detach_kernel_driver(device, self.interface)
         try:
             usb.util.claim_interface(device, self.interface)
@@ -164,7 +164,7 @@ class UsbPipe:
         limit_ms = _milliseconds(timeout_s)
         try:
             self._out.write(transfer, limit_ms)
-            if len(transfer) % self._packet == 0:
+            if len(transfer) % self._out.wMaxPacketSize == 0:
                 self._out.write(b"", limit_ms)
         except usb.core.USBError as error:
             if error.errno == errno.EPIPE:
@@ -292,8 +292,8 @@ def _class_descriptor(interface: Any, address: str) -> CcidDescriptor:
 
 def _bulk_endpoint(interface: Any, direction: int, address: str) -> Any:
     for endpoint in interface:
-        kind = usb.util.endpoint_type(endpoint.bmAttributes)
-        if kind == usb.util.ENDPOINT_TYPE_BULK and usb.util.endpoint_direction(endpoint.bEndpointAddress) == direction:
+        bulk = usb.util.endpoint_type(endpoint.bmAttributes) == usb.util.ENDPOINT_TYPE_BULK
+        if bulk and usb.util.endpoint_direction(endpoint.bEndpointAddress) == direction and endpoint.wMaxPacketSize:
             return endpoint
     raise RemoteProtocolError(f"the reader at {address} has no pair of bulk pipes")
 

@@ -10,7 +10,7 @@ from typing import Any
 import usb.core
 import usb.util
 
-from provision.links.ports import Place
+from provision.links.ports import Place, kernel_line
 from provision.links.usb import UsbName
 from provision.wire.usb import DeviceClass
 
@@ -36,7 +36,7 @@ def _has_reader(device: Any) -> bool:
 def _place(device: Any, sysfs: Path, devfs: Path) -> Place:
     folder = sysfs / f"{device.bus}-{'.'.join(map(str, device.port_numbers or ()))}"
     if folder.is_dir():  # the kernel has read the strings already
-        product, serial = _line(folder / "product"), _line(folder / "serial")
+        product, serial = kernel_line(folder / "product"), kernel_line(folder / "serial")
     else:
         product, serial = _strings(device)
     node = devfs / f"{device.bus:03}" / f"{device.address:03}" if device.bus and device.address else devfs
@@ -48,13 +48,6 @@ def _place(device: Any, sysfs: Path, devfs: Path) -> Place:
         serial,
         openable=not node.exists() or os.access(node, os.R_OK | os.W_OK),
     )
-
-
-def _line(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return None
 
 
 def _strings(device: Any) -> tuple[str | None, str | None]:

@@ -38,6 +38,10 @@ class RecordedPipe:
         for setup, answer in zip(setups, described, strict=True):
             self._told(self._submit(Transfer.CONTROL, IN, setup.wLength, setup=setup.encode()), answer)
 
+    @property
+    def packet(self) -> int:
+        return self._pipe.packet
+
     def write(self, transfer: bytes, timeout_s: float) -> None:
         urb = self._submit(Transfer.BULK, self._pipe.out_address, len(transfer), data=transfer)
         with self._failing(urb):

@@ -6,13 +6,12 @@ whoever can reach it can talk to the token. Without a host the address means thi
 
 from __future__ import annotations
 
-import re
-
 import usb.core
 
 from provision.errors import NotFound, UsageError
 from provision.links.ccid import CcidLink
 from provision.links.link import LinkOptions
+from provision.links.tcp import host_and_port
 from provision.links.usb import link_error, open_device
 from provision.links.usbip_backend import UsbipBackend
 
@@ -24,16 +23,19 @@ def open_address(rest: str, options: LinkOptions) -> CcidLink:
     """
     address = f"usbip:{rest}"
     where, _, busid = rest.rpartition("/")
-    if not busid or not (where.startswith("/") or _is_port(where.rpartition(":")[2])):
-        raise UsageError(f"{address} is no USB/IP address", hint="for example usbip:127.0.0.1:3240/1-1")
+    if not where or not busid:
+        raise UsageError(f"{address} names no device", hint="for example usbip:127.0.0.1:3240/1-1")
+    if not where.startswith("/"):
+        host_and_port(where, f"usbip:{where}")
+    return open_exported(UsbipBackend(where, busid, options.clock), address, options)
+
+
+def open_exported(backend: UsbipBackend, address: str, options: LinkOptions) -> CcidLink:
+    """The first device that `backend` sees. Raises LinkError, RemoteProtocolError."""
     try:
-        device = usb.core.find(backend=UsbipBackend(where, busid, options.clock))
+        device = usb.core.find(backend=backend)
     except usb.core.USBError as error:
         raise link_error(error, address) from error
     if device is None:
-        raise NotFound(f"there is no device {busid} at usbip:{where}", hint="is it plugged in there?")
+        raise NotFound(f"there is no device at {address}", hint="is it plugged in there?")
     return open_device(device, address, options)
-
-
-def _is_port(text: str) -> bool:
-    return bool(re.fullmatch("[0-9]{1,5}", text)) and 0 < int(text) < 65536

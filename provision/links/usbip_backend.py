@@ -211,6 +211,8 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]  # pyusb has no 
     def _configuration(self, dev: ExportedDevice, index: int) -> Configuration:
         if dev.descriptor is None:
             self.close_device(self._import(dev))
+        if index >= len(dev.configurations):  # the list told of more
+            raise usb_error(errno.EPROTO)
         return dev.configurations[index]
 
 
@@ -228,9 +230,19 @@ def _read_descriptors(connection: UsbipConnection) -> tuple[DeviceDescriptor, tu
             )
             for index in range(device.bNumConfigurations)
         )
+        for configuration in configurations:
+            _check_counts(configuration)
     except WireError as error:
         raise usb.core.USBError(f"the device describes itself wrongly: {error}", errno=errno.EPROTO) from error
     return device, configurations
+
+
+def _check_counts(configuration: Configuration) -> None:
+    """pyusb believes bNumEndpoints. Raises WireError for one that is wrong."""
+    for interface in configuration.interfaces:
+        there = len(configuration.endpoints(interface))
+        if there != interface.bNumEndpoints:
+            raise WireError(f"an interface with {interface.bNumEndpoints} endpoints has {there}")
 
 
 def _get_descriptor(connection: UsbipConnection, kind: int, index: int, length: int) -> bytes:

@@ -18,7 +18,7 @@ import usb.core
 from provision.clock import Clock
 from provision.errors import LinkError, Timeout
 from provision.links.framed import ByteStream
-from provision.links.tcp import DEFAULT_HOST, TcpStream
+from provision.links.tcp import TcpStream, host_and_port
 from provision.wire import WireError
 from provision.wire.usbip import (
     IN,
@@ -55,13 +55,13 @@ _Message = DevlistReply | ImportReply | SubmitReply | UnlinkReply
 
 
 def connect(where: str, clock: Clock) -> TcpStream:
-    """A stream to `HOST:PORT`, `PORT` on this machine, or the Unix socket `/PATH`. Raises usb.core.USBError."""
+    """A stream to `HOST:PORT`, `PORT` on this machine, or the Unix socket `/PATH`. Raises UsageError for a place
+    that is none of these, usb.core.USBError."""
     try:
         if where.startswith("/"):
             connection = _connect_unix(where)
         else:
-            host, _, port = where.rpartition(":")
-            connection = socket.create_connection((host.strip("[]") or DEFAULT_HOST, int(port)), CONNECT_TIMEOUT_S)
+            connection = socket.create_connection(host_and_port(where, f"usbip:{where}"), CONNECT_TIMEOUT_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except TimeoutError:
         raise usb_timeout() from None
@@ -110,6 +110,8 @@ class UsbipConnection:
             raise self._broken("answers an import with a list")
         if reply.device is None:
             raise usb_error(errno.EBUSY)
+        if max(reply.device.busnum, reply.device.devnum) > 0xFFFF:
+            raise self._broken("numbers the device as no command can")
         self._devid = reply.device.devid
         return reply.device
 

@@ -20,6 +20,9 @@ from provision.wire import WireError
 HEADER = 10  # bytes before the data
 MAX_MESSAGE = HEADER + 65544  # a reader at extended APDU level takes no longer one (dwMaxCCIDMessageLength, 5.1)
 
+WAITING_TIME_S = 1.6
+"""What one unit of a time extension is worth where the card names no other: ISO/IEC 7816-3's default BWI of 4."""
+
 _HEAD = struct.Struct("<BIBB3s")
 _BWI_LEVEL = struct.Struct("<BH")
 

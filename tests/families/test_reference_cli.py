@@ -345,6 +345,16 @@ def test_list_shows_a_token_once(ports):
     }
 
 
+def test_two_tokens_of_one_serial_are_two(ports):
+    ports.found[:] = [ports.found[0], dataclasses.replace(ports.found[0], address="port:busy")]
+    ports.usb = [usb("HT-0001"), usb("HT-0001")]
+    rows = ports("list", "--json", token=False).json["tokens"]
+    assert [(row["address"], row["also"]) for row in rows] == [
+        ("port:token", ["usb:1209:0001/HT-0001"]),
+        ("usb:1209:0001/HT-0001", ["port:busy"]),
+    ]
+
+
 def test_a_token_does_not_steer_the_terminal(ports):
     ports.found.clear()
     ports.usb = [usb("\x1b[2Jgone\r\x9b"), usb("two\nlines")]

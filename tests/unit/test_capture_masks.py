@@ -359,7 +359,9 @@ def test_only_known_requests_show_their_data():
     assert control(mask, "8000000000000200", b"\1\0") == b"\1\0"
     assert control(mask, "c006000100001200", b"\x02\x01") == b"**", "a vendor's request"
     assert mask.transfer(0x82, bytes.fromhex("a1200000000002000300")) == bytes.fromhex("a1200000000002000300")
-    assert mask.transfer(0x82, b"seed") == b"****"
+    assert mask.transfer(0x82, b"\x50\x03") == b"\x50\x03"
+    for other in (b"seed", b"\xa1314159265", b"\x51\x03", b""):
+        assert mask.transfer(0x82, other) == b"*" * len(other)
     assert mask.transfer(0x05, b"seed") == b"****", "a vendor's pipe"
     assert mask.transfer(0x06, b"seed") == b"****", "a pipe that is not there"
 

@@ -146,14 +146,17 @@ def test_parts_that_never_end_are_not_kept() -> None:
 
 def test_a_person_is_awaited() -> None:
     reader = Reader().on()
-    extension = DataBlock(0, 7, status(IccStatus.ACTIVE, CommandStatus.TIME_EXTENSION), error=1)
-    assert reader(XfrBlock(0, 7, data=WAIT)) == extension
+
+    def extension(units: int) -> DataBlock:
+        return DataBlock(0, 7, status(IccStatus.ACTIVE, CommandStatus.TIME_EXTENSION), error=units)
+
+    assert reader(XfrBlock(0, 7, data=WAIT)) == extension(10)  # of 1.6 s: 15 s are left
     assert reader.slot.poll() == ([], 1.0)
     reader.clock.advance(1.0)
-    assert reader.poll() == [extension]
+    assert reader.poll() == [extension(9)]
     assert reader.slot.poll() == ([], 2.0)
     reader.clock.advance(13.5)
-    assert reader.poll() == [extension]
+    assert reader.poll() == [extension(1)]
     assert reader.slot.poll()[1] == 15.0  # when the command gives up by itself
     assert reader(XfrBlock(0, 8, data=b"x")) == DataBlock(0, 8, failed(), SlotError.SLOT_BUSY)
     assert reader(IccPowerOn(0, 9)).error == SlotError.SLOT_BUSY

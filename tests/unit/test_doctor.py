@@ -16,6 +16,7 @@ import pytest
 from provision.cli import doctor_view, udev_rules
 from provision.cli.doctor_checks import CHECKS, Finding, Holder, Module, Node, View, diagnose
 from provision.cli.main import main
+from provision.families.identities import USB_IDENTITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = (0x1209, 0x0001)
@@ -48,7 +49,7 @@ HEALTHY = View(
         "smartcard": module("smartcard", "pyscard"),
         "yubikit": module("yubikit", "yubikey-manager", installed=False),
     },
-    ccid_table=frozenset({REFERENCE, (0x1050, 0x0407), (0x349E, 0x0300)}),
+    ccid_table=frozenset((one.idVendor, one.idProduct) for those in USB_IDENTITIES.values() for one in those),
     plugged_in=frozenset({REFERENCE}),
     nodes=(PORT,),
 )

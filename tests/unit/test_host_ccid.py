@@ -21,11 +21,20 @@ from provision.errors import (
     RemoteProtocolError,
     Timeout,
 )
-from provision.links.ccid import MAX_RESPONSE, WAITING_TIME_S, CcidLink
+from provision.links.ccid import MAX_RESPONSE, CcidLink
 from provision.links.framed import MAX_PENDING_S
 from provision.links.link import LinkOptions
 from provision.wire import ccid
-from provision.wire.ccid import Chain, CommandStatus, DataBlock, IccStatus, SlotError, SlotStatus, XfrBlock
+from provision.wire.ccid import (
+    WAITING_TIME_S,
+    Chain,
+    CommandStatus,
+    DataBlock,
+    IccStatus,
+    SlotError,
+    SlotStatus,
+    XfrBlock,
+)
 from provision.wire.ccid_transfer import Decoder
 from provision.wire.usb_descriptors import CcidDescriptor
 
@@ -43,8 +52,10 @@ def reader(longest=271, features=EXTENDED | 0x08, voltage=7):
 class Reader:
     """A Pipe to a reader whose card echoes, and the place where the bad ones differ.
 
-    `done`: the APDUs that the card carried out. `vanish_at`: which write finds nobody any more.
+    `done`: the APDUs that the card carried out. `told`: the messages that it got.
     """
+
+    packet = 64
 
     def __init__(self, clock, longest=271):
         self.clock = clock
@@ -64,7 +75,7 @@ class Reader:
 
     def read(self, size, timeout_s):
         if self.out:
-            assert len(self.out[0]) <= size
+            assert size % self.packet == 0 and len(self.out[0]) <= size
             return self.out.popleft()
         if self.gone:
             raise LinkError("the cable was pulled")
@@ -136,6 +147,15 @@ def test_apdus_of_any_length_pass_in_parts(commands, longest):
     for command in commands:
         assert link.exchange(command) == command + OK
     assert pipe.done == commands
+
+
+def test_a_reader_at_high_speed():
+    class Fast(Reader):
+        packet = 512
+
+    _, link = opened(Fast, descriptor=reader(3072 + 10))
+    for size in (10, 502, 503, 1014, 3000, 9000):
+        assert link.exchange(bytes(size)) == bytes(size) + OK
 
 
 def test_three_hundred_commands_wrap_the_sequence():

@@ -114,6 +114,14 @@ def test_a_clock_that_is_none(added, clock, code):
     assert main.main(["probe", "--clock", clock]) == code
 
 
+@pytest.mark.parametrize(("address", "warned"), [("tcp:127.0.0.1:4000", False), ("tcp:10.0.0.1:4000", True)])
+def test_a_wire_that_leaves_this_machine_in_the_clear_is_warned_of(added, monkeypatch, capsys, address, warned):
+    monkeypatch.setattr("provision.cli.context.open_link", lambda address, options: None)
+    added(lambda context: context.open_link(address))
+    main.main(["probe"])
+    assert ("in the clear" in capsys.readouterr().err) is warned
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_interrupted(added, capsys, error):
     added(raising(error))

@@ -20,7 +20,6 @@ from provision.clock import ManualClock
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, ProvisionError, RemoteProtocolError, UsageError
 from provision.links import usbip
 from provision.links.link import LinkOptions
-from provision.links.usb import open_device
 from provision.links.usbip_backend import UsbipBackend
 from provision.links.usbip_connection import UNLINK_TIMEOUT_S
 from provision.wire import ccid
@@ -97,7 +96,7 @@ class World:
 
     def link(self):
         options = LinkOptions(self.clock, random.Random(1).randbytes)
-        return open_device(self.find(), "usbip:test/1-1", options)
+        return usbip.open_exported(self.backend("1-1"), "usbip:test/1-1", options)
 
 
 class Stream:
@@ -358,6 +357,11 @@ class TestLink:
             assert world.done == []
             assert link.exchange(b"next") == b"next" + OK
 
+    def test_a_device_that_is_not_there(self):
+        world = World()
+        with pytest.raises(NotFound, match="test/7-7"):
+            usbip.open_exported(world.backend("7-7"), "usbip:test/7-7", LinkOptions(world.clock, bytes))
+
     def test_a_device_that_somebody_has(self):
         world = World()
         world.busy = True
@@ -381,7 +385,7 @@ class TestLyingServers:
     """Whatever comes, it ends in an answer or in one of our errors, in bounded time."""
 
     def life(self, world):
-        with contextlib.suppress(ProvisionError, usb.core.USBError), world.link() as link:
+        with contextlib.suppress(ProvisionError), world.link() as link:
             link.exchange(b"1234")
             link.exchange(bytes(100))
         assert world.clock.monotonic() < 60

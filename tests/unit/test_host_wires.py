@@ -19,7 +19,7 @@ from firmware_sim.links.framed import FramedLink as DeviceFramedLink
 from provision.clock import SystemClock
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, Timeout, UsageError
 from provision.links import serial as serial_link
-from provision.links.link import LinkOptions, open_link
+from provision.links.link import LinkOptions, leaves_this_machine, open_link
 from provision.links.ports import Place, serial_ports
 from provision.links.tcp import TcpStream
 from provision.wire.framing import MAX_PAYLOAD
@@ -283,3 +283,22 @@ class TestTcpStream:
         stream.close()
         with pytest.raises(LinkError, match="broke"):
             use(stream)
+
+
+@pytest.mark.parametrize(
+    ("address", "leaves"),
+    [
+        ("tcp:4000", False),
+        ("tcp:127.0.0.1:4000", False),
+        ("tcp:[::1]:4000", False),
+        ("usbip:localhost:4000/1-1", False),
+        ("usbip:/run/token.sock/1-1", False),
+        ("serial:/dev/ttyACM0", False),
+        ("usb:1209:0001/10.0.0.1", False),
+        ("tcp:10.0.0.1:4000", True),
+        ("usbip:[2001:db8::1]:3240/1-1", True),
+        ("rfc2217:console.example.org:2217", True),
+    ],
+)
+def test_wires_that_leave_this_machine_in_the_clear(address: str, leaves: bool) -> None:
+    assert leaves_this_machine(address) is leaves

@@ -34,11 +34,12 @@ def commands(folder: Path) -> Path:
     return folder
 
 
-def test_each_kind_of_people_has_a_quick_start() -> None:
+def test_each_kind_of_people_has_a_quick_start_and_machines_without_usb_too() -> None:
     assert [heading.split(",")[0] for heading in blocks()] == [
         "Quick start: the administrator",
         "Quick start: the CI engineer",
         "Quick start: the support desk",
+        "Without kernel modules (GitHub Actions",
     ]
 
 

@@ -180,6 +180,18 @@ class TestDescriptors:
     def test_descriptors_that_there_are_not(self, host: Host, value: int) -> None:
         assert host.control(0x80, usb.Request.GET_DESCRIPTOR, value, 0x0409, 255) is None
 
+    def test_an_interface_has_nothing_more_to_describe(self, host: Host) -> None:
+        for interface in range(3):
+            assert host.control(0x81, usb.Request.GET_DESCRIPTOR, 0x2200, interface, 255) is None
+
+    @pytest.mark.parametrize(
+        ("firmware", "bcd"), [((5, 7, 4), 0x0574), ((1, 0, 0), 0x0100), ((12, 3, 10), 0x1239), ((3, 14, 0), 0x0390)]
+    )
+    def test_the_firmware_is_bcddevice(self, host: Host, firmware: tuple[int, int, int], bcd: int) -> None:
+        lines = _Only(host.cable, (CCID,))
+        lines.family = dataclasses.replace(lines.family, firmware=firmware)
+        assert UsbDevice(lines).descriptor.bcdDevice == bcd
+
     def test_strings_in_another_language(self, host: Host) -> None:
         assert host.control(0x80, usb.Request.GET_DESCRIPTOR, 0x0301, 0x0407, 255) is None
 

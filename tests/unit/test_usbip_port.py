@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.clocks import SystemClock
+from firmware_sim.clocks import SystemClock, monotonic
 from firmware_sim.links.cable import Cable
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import PortError
@@ -27,7 +27,7 @@ GET_DEVICE = usb.SetupPacket(0x80, usb.Request.GET_DESCRIPTOR, 0x0100, 0, 18).en
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    loop = Loop(SystemClock(), ticking=True)
+    loop = Loop(SystemClock(), ticking=True, monotonic=monotonic)
     yield loop
     loop.close()
 

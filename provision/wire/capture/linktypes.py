@@ -100,7 +100,7 @@ def usb_packet(event: UrbEvent, time_s: float) -> bytes:
             seconds,
             microseconds,
             event.status,
-            event.length,
+            len(event.data) or event.length,  # a frame that was stuffed anew may be longer than the one that passed
             len(event.data),
             event.setup,
             0,  # interval

@@ -26,8 +26,10 @@ _DESCRIPTORS: dict[int, int] = {
 }
 _LONGEST_LANGUAGES = 6  # bytes: two of them
 _LINE_CODING = {(0x21, 0x20), (0x21, 0x21)}  # SET_LINE_CODING, GET_LINE_CODING (PSTN 1.2): of a class, to an interface
-# What a device says by itself: CCID's NotifySlotChange and CDC's SERIAL_STATE, as their first byte and their length.
-_NOTIFICATIONS = {(0x50, 2), (0xA1, 10)}
+# What a device says by itself: CCID's NotifySlotChange (6.3.1), and CDC's SERIAL_STATE (PSTN 1.2 section 6.5.4) of any
+# interface, whose last two bytes are the lines.
+_SLOT_CHANGE = 0x50
+_SERIAL_STATE = bytes.fromhex("a120000000000200")
 
 
 class UsbMask:
@@ -69,7 +71,9 @@ def _pipes(configuration: Configuration) -> Iterator[tuple[int, Callable[[bytes]
 
 
 def _notification(data: bytes) -> bytes:
-    return data if data and (data[0], len(data)) in _NOTIFICATIONS else hidden(data)
+    slot_change = len(data) == 2 and data[0] == _SLOT_CHANGE
+    serial_state = len(data) == 10 and data[:4] + b"\0" + data[5:8] == _SERIAL_STATE
+    return data if slot_change or serial_state else hidden(data)
 
 
 def _descriptors(data: bytes) -> bytes:

@@ -133,7 +133,7 @@ class UsbTap:
         `length`: the bytes that are wanted in, or go out."""
         self._urbs[urb] = transfer, endpoint, setup
         shown = self._masked(transfer, endpoint, setup, data)
-        self._event(b"S", urb, transfer, endpoint, IN_PROGRESS, len(shown) if shown else length, setup, shown)
+        self._tell(UrbEvent(b"S", urb, transfer, endpoint, self._bus, self._device, IN_PROGRESS, length, setup, shown))
 
     def complete(self, urb: int, status: int, *, data: bytes = b"", length: int) -> None:
         """`status`: 0, or a negative Linux errno (-32 STALL, -104 unlinked). `data`: what came in. `length`: the bytes
@@ -142,7 +142,7 @@ class UsbTap:
             return
         transfer, endpoint, setup = self._urbs.pop(urb)
         shown = self._masked(transfer, endpoint, setup, data)
-        self._event(b"C", urb, transfer, endpoint, status, len(shown) if shown else length, b"", shown)
+        self._tell(UrbEvent(b"C", urb, transfer, endpoint, self._bus, self._device, status, length, b"", shown))
 
     def _masked(self, transfer: Transfer, endpoint: int, setup: bytes, data: bytes) -> bytes:
         if not data:
@@ -151,18 +151,7 @@ class UsbTap:
             return self._mask.control(SetupPacket.decode(setup), data)
         return self._mask.transfer(endpoint, data)
 
-    def _event(
-        self,
-        event: bytes,
-        urb: int,
-        transfer: Transfer,
-        endpoint: int,
-        status: int,
-        length: int,
-        setup: bytes,
-        data: bytes,
-    ) -> None:
-        told = UrbEvent(event, urb, transfer, endpoint, self._bus, self._device, status, length, setup, data)
+    def _tell(self, event: UrbEvent) -> None:
         now = self._interface.now()
-        direction = Direction.TO_TOKEN if event == b"S" else Direction.TO_HOST
-        self._interface.packet(now, direction, usb_packet(told, now))
+        direction = Direction.TO_TOKEN if event.event == b"S" else Direction.TO_HOST
+        self._interface.packet(now, direction, usb_packet(event, now))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from provision.wire import molto2, oath, reference, sm4_secure
+from provision.wire import molto2, oath, reference, sm4_secure, yubikey
 from provision.wire.apdu import CLA_GLOBALPLATFORM, CLA_PLAIN
 from provision.wire.capture.masking import Mask, either, hidden, nothing, number, parts, tagged
 from provision.wire.globalplatform import INS_INITIALIZE_UPDATE
@@ -120,7 +120,9 @@ MANAGEMENT = Applet(
     },
 )
 
-APPLETS: tuple[Applet, ...] = (OATH, MANAGEMENT)
+YUBIKEY_MANAGEMENT = Applet(yubikey.MANAGEMENT_AID, hidden, _SECURE_CHANNEL)  # its replies begin with a serial
+
+APPLETS: tuple[Applet, ...] = (OATH, MANAGEMENT, YUBIKEY_MANAGEMENT)
 
 _SECONDS = number(4)
 # flag | title | its clock's time | the time that was set | hash | time step | digits | whether there is a seed
