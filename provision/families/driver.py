@@ -30,7 +30,6 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
-    OPEN_RESET      factory_reset needs no `authenticate`: whoever holds such a token may reset it
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
     KEYLESS_RESET   factory_reset wants no `authenticate` before it

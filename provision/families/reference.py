@@ -65,8 +65,8 @@ _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
 _CAPABILITIES = frozenset(Capability) - {
     Capability.OWN_KEY,
-    Capability.SCREEN_LOCK,
     Capability.KEYLESS_RESET,
+    Capability.SCREEN_LOCK,
     Capability.BUTTON_CONFIRMS,
 }
 _PIN_STATE = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from provision import otp
 from provision.cli.main import main
-from provision.wire import reference
+from provision.wire import oath, reference
 from provision.wire.framing import Decoder, Frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,6 +197,39 @@ def payloads(capture: bytes) -> bytes:
         position += size
     assert reference.MANAGEMENT_AID in found
     return found
+
+
+def test_a_seed_that_crosses_usb_in_the_clear_is_in_no_capture(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A YubiKey is written without a secure channel: what hides its seed in a capture is the mask alone."""
+    seed, master, passphrase = bytes(range(150, 170)), bytes(range(60, 92)), b"planted passphrase"
+    (tmp_path / "clock").write_text(NOW)
+    options = ("--clock", f"file:{tmp_path / 'clock'}")
+    captures = [tmp_path / f"{side}.pcapng" for side in ("token", "station")]
+    command = [sys.executable, "-m", "firmware_sim", "run", "--family", "yubikey", *options]
+    with subprocess.Popen([*command, "--capture", str(captures[0])], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["address"]
+        passphrase_file = ("--passphrase-file", secret_file(tmp_path, "passphrase", passphrase))
+        ledger, server = ("--ledger", str(tmp_path / "l.db")), ("--server", f"embedded:{tmp_path / 's.db'}")
+        for arguments in (
+            ("ledger", "init", *ledger, *passphrase_file),
+            ("server", "init", *server),
+            (
+                *("token", "program", "--token", address, "--user", "anna", "--name", "desk", "--no-pin"),
+                *(*ledger, *server, *passphrase_file, "--capture", str(captures[1])),
+                *("--admin-key-file", secret_file(tmp_path, "master", master.hex().encode())),
+                *("--seed-file", secret_file(tmp_path, "seed", seed.hex().encode()), "--seed-format", "hex"),
+            ),
+        ):
+            assert main([*arguments, *options]) == 0, capfd.readouterr()
+        process.terminate()
+    for path in captures:
+        capture = path.read_bytes()
+        put = bytes((0x00, oath.Ins.PUT, 0x00, 0x00))
+        assert re.search(re.escape(put) + rb".\*{30,}", capture, re.DOTALL), "the command is there, its data are not"
+        assert found_in(capture, {"seed": seed, "admin key": master, "passphrase": passphrase}) == []
 
 
 def test_a_defect_tells_no_values(
