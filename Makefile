@@ -39,7 +39,7 @@ test-udev: $(VENV)/.dev
 test-pcsc: $(VENV)/.dev
 	@sh tests/pcsc/install.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pcsc]'
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m pcsc tests/pcsc tests/families $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pcsc tests/pcsc tests/families $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev

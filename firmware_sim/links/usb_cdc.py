@@ -21,14 +21,12 @@ from provision.wire.usb_descriptors import (
     InterfaceDescriptor,
 )
 
-# PSTN 1.2 section 6.3
-SET_LINE_CODING = 0x20
-GET_LINE_CODING = 0x21
-SET_CONTROL_LINE_STATE = 0x22
-SEND_BREAK = 0x23
-
-DTR = 0x01
-"""The bit of SET_CONTROL_LINE_STATE's wValue."""
+# (bmRequestType, bRequest) to the control interface: PSTN 1.2 section 6.3.
+_SET_LINE_CODING = (0x21, 0x20)
+_GET_LINE_CODING = (0xA1, 0x21)
+_SET_CONTROL_LINE_STATE = (0x21, 0x22)
+_SEND_BREAK = (0x21, 0x23)
+_DTR = 0x01  # of SET_CONTROL_LINE_STATE's wValue
 
 _ABSTRACT_CONTROL = 0x02
 _LINE_AND_BREAK = 0x06
@@ -49,7 +47,7 @@ class SerialFunction:
         self._coding = _115200_8N1
         self._dtr = False
         self._in = InPipe(place.answers)
-        self._out = OutPipe(place.answers, self._receive, lambda: self._in.queued < FULL, self._line.disconnect)
+        self._out = OutPipe(place.answers, self._receive, lambda: self._in.queued < FULL)
         self._notify_address = IN | place.endpoint
         self._in_address = IN | place.endpoint + 1
         self._out_address = place.endpoint + 1
@@ -82,17 +80,15 @@ class SerialFunction:
     def control(self, setup: SetupPacket, data: bytes) -> bytes:
         if setup.wIndex != self._place.interface:
             raise Stalled
-        match setup.bmRequestType, setup.bRequest:
-            case 0x21, 0x20 if len(data) == _LINE_CODING_SIZE:
-                self._coding = data
-            case 0xA1, 0x21:
-                return self._coding
-            case 0x21, 0x22:
-                self._set_dtr(bool(setup.wValue & DTR))
-            case 0x21, 0x23:
-                pass
-            case _:
-                raise Stalled
+        request = setup.bmRequestType, setup.bRequest
+        if request == _GET_LINE_CODING:
+            return self._coding
+        if request == _SET_LINE_CODING and len(data) == _LINE_CODING_SIZE:
+            self._coding = data
+        elif request == _SET_CONTROL_LINE_STATE:
+            self._set_dtr(bool(setup.wValue & _DTR))
+        elif request != _SEND_BREAK:
+            raise Stalled
         return b""
 
     def poll(self) -> float | None:

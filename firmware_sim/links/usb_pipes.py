@@ -99,15 +99,15 @@ class InPipe:
 
 
 class OutPipe:
-    """Host to device. `receive`: takes a transfer's bytes. `ready`: whether it may be given more. `forget`: what was
-    begun is over."""
+    """Host to device. `receive`: takes a transfer's bytes. `ready`: whether it may be given more. `forget`: a message that
+    was begun is over, where there are such."""
 
     def __init__(
         self,
         answers: list[SubmitReply],
         receive: Callable[[bytes], None],
         ready: Callable[[], bool],
-        forget: Callable[[], None],
+        forget: Callable[[], None] = lambda: None,
     ) -> None:
         self.halted = False
         self.queued = 0  # bytes of transfers that wait

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,37 +14,46 @@ from typing import Any
 import pytest
 
 from provision.cli.main import main
-from provision.clock import FileClock
+from provision.clock import FileClock, ManualClock
 from provision.links.link import LINKS, Link, LinkOptions
-from tests.families.targets import KINDS, START, InProcess, Kind, Process, Target, in_process
+from tests.families.targets import KINDS, START, Card, InProcess, Kind, Process, Target
+from tests.pcsc.room import Room
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """pcscd with a reader for the token; this process sees no other. libpcsclite looks only once where pcscd is."""
+    room = Room(tmp_path_factory.mktemp("reader"), "Virtual PCD")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PCSCLITE_CSOCK_NAME", room.socket)
+        yield room
+    room.close()
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind, str], Process]]:
-    """The process of a kind on a wire, started when it is first asked for."""
-    started: dict[tuple[str, str], Process] = {}
-
-    def on(kind: Kind, link: str) -> Process:
-        if (kind.name, link) not in started:
-            started[kind.name, link] = Process(tmp_path_factory.mktemp(link), kind, link)
-        return started[kind.name, link]
-
-    yield on
-    for one in started.values():
-        one.close()
+def wire(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kind | Process]:
+    """`request.param`: a Kind and a link. The kind of a token in this process, or the process of one on that link."""
+    kind, link = request.param
+    if link == "inprocess":
+        yield kind
+        return
+    folder = tmp_path_factory.mktemp(link)
+    if link == "vpcd":
+        process: Process = Card(folder, kind, link, request.getfixturevalue("reader").inside)
+    else:
+        process = Process(folder, kind, link)
+    yield process
+    process.close()
 
 
 @pytest.fixture
-def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    """`request.param`: a Kind and a link; without, the reference token in this process."""
-    kind, link = getattr(request, "param", (KINDS[0], "inprocess"))
-    if link == "inprocess":
-        yield in_process(kind)
+def target(wire: Kind | Process) -> Iterator[Target]:
+    if isinstance(wire, Kind):
+        yield InProcess(wire, ManualClock(START))
         return
-    process: Process = request.getfixturevalue("processes")(kind, link)
-    process.begin()
-    yield process
-    process.end()
+    wire.begin()
+    yield wire
+    wire.end()
 
 
 @dataclass(frozen=True)

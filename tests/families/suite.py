@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from provision.model import Capability
 from tests.families.targets import KINDS, Kind
@@ -28,13 +28,8 @@ class Exception_:
 
 EXCEPTIONS: tuple[Exception_, ...] = ()
 
-# What the suite runs on unless told otherwise; others need a lane: HWTOKEN_SUITE_LINKS="vpcd" in a room with pcscd.
-LINKS = ("inprocess", "pty", "usbip")
-
-
-def links() -> tuple[str, ...]:
-    asked = os.environ.get("HWTOKEN_SUITE_LINKS")
-    return tuple(asked.split(",")) if asked else LINKS
+# The wires, and the lane that a wire needs (a pytest mark), if `make test` has not got it.
+LINKS = {"inprocess": None, "pty": None, "usbip": None, "vpcd": "pcsc"}
 
 
 def needs(*capabilities: Capability, so_that: Callable[[Kind], bool] = lambda kind: True) -> Callable[[_Test], _Test]:
@@ -58,13 +53,23 @@ def exception(test: str, kind: Kind) -> Exception_ | None:
 
 def on_every_link(kind: Kind) -> pytest.MarkDecorator:
     """For tests of one family: the fixture `target` is a token of that kind on each of its wires."""
-    params = [pytest.param((kind, link), id=link) for link in links() if link in kind.links]
-    return pytest.mark.parametrize("target", params, indirect=True)
+    params = [pytest.param((kind, link), id=link, marks=_lane(link)) for link in LINKS if link in kind.links]
+    return pytest.mark.parametrize("wire", params, indirect=True, scope="module")
 
 
-def targets(test: Test) -> Iterator[tuple[Kind, str]]:
+def on_every_kind(test: Test) -> list[ParameterSet]:
+    """The values of the fixture `wire` for a test of the suite."""
+    params = []
     for kind in KINDS:
-        if is_for(test, kind):
-            for link in links():
-                if link in kind.links:
-                    yield kind, link
+        excepted = exception(test.__name__, kind)
+        why = [pytest.mark.xfail(strict=True, reason=f"{excepted.why}: {excepted.source}")] if excepted else []
+        for link in LINKS:
+            if link in kind.links and is_for(test, kind):
+                marks = [*_lane(link), *why]
+                params.append(pytest.param((kind, link), id=f"{kind.name}-{link}".replace(" ", "-"), marks=marks))
+    return params
+
+
+def _lane(link: str) -> list[pytest.MarkDecorator]:
+    lane = LINKS[link]
+    return [getattr(pytest.mark, lane)] if lane else []

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,7 @@ from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
 from firmware_sim.links.framed import FramedLink as DeviceFramedLink
 from firmware_sim.seams import Battery, OscillatorError
-from provision.clock import Clock, FileClock, ManualClock
+from provision.clock import Clock, FileClock
 from provision.families.driver import Session, load
 from provision.links.inprocess import open_channel, open_device
 from provision.links.link import Link, LinkOptions, open_link
@@ -42,7 +43,7 @@ class Kind:
     clock: ClockKind
     room: int
     name_bytes: int
-    links: tuple[str, ...] = ("inprocess", "usbip")
+    links: tuple[str, ...] = ("inprocess", "usbip", "vpcd")
     model: str | None = None
     firmware: str | None = None
     hashes: frozenset[Algorithm] = ALL_HASHES
@@ -93,7 +94,7 @@ KINDS = (
         ClockKind.FREE,
         room=64,
         name_bytes=64,
-        links=("inprocess", "pty", "usbip"),
+        links=("inprocess", "pty", "usbip", "vpcd"),
     ),
     Kind("yubikey 5.7.4", "yubikey", "20260101", _YUBIKEY, ClockKind.NONE, room=64, name_bytes=64),
     Kind(
@@ -277,16 +278,16 @@ class InProcess:
 class Process:
     """A token in a process of its own, steered through its control channel; blank again by `begin`.
 
-    `link`: the wire it hangs on, as `firmware-sim run --link` names it.
+    `link`: the wire it hangs on, as `firmware-sim run --link` names it. `within`: a command that carries out another.
     """
 
-    def __init__(self, folder: Path, kind: Kind, link: str) -> None:
+    def __init__(self, folder: Path, kind: Kind, link: str, within: Sequence[str] = ()) -> None:
         self.kind = kind
         path = folder / "clock"
         path.write_text(f"{START}\n")
         self.clock = FileClock(path)
-        command = [sys.executable, "-m", "firmware_sim", "run", "--family", kind.family, "--link", link, "--json"]
-        command += ["--serial", kind.serial, "--clock", f"file:{path}"]
+        command = [*within, sys.executable, "-m", "firmware_sim", "run", "--family", kind.family, "--link", link]
+        command += ["--serial", kind.serial, "--clock", f"file:{path}", "--json"]
         for option, value in (("--model", kind.model), ("--firmware", kind.firmware)):
             command += [option, value] if value else []
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -301,8 +302,8 @@ class Process:
     def begin(self) -> None:
         self._press = False
         self._control.request("battery", event="replace")
-        self._control.request("power", state="off")
-        self._control.request("power", state="on", hold_button=True)
+        self._power("off")
+        self._power("on", hold_button=True)
         can, session = self.kind.capabilities, self.session()
         if Capability.KEYLESS_RESET in can:
             session.factory_reset()
@@ -353,8 +354,11 @@ class Process:
         self._control.request("battery", event="dead")
 
     def restart(self) -> None:
-        self._control.request("power", state="off")
-        self._control.request("power", state="on")
+        self._power("off")
+        self._power("on")
+
+    def _power(self, state: str, **more: bool) -> None:
+        self._control.request("power", state=state, **more)
 
     def _pending(self, seconds_left: int) -> None:
         if self._press:
@@ -364,5 +368,11 @@ class Process:
             self._control.request("advance", seconds=seconds_left + 1)
 
 
-def in_process(kind: Kind) -> InProcess:
-    return InProcess(kind, ManualClock(START))
+class Card(Process):
+    """As a card in a reader, which takes its time to notice that a card went or came."""
+
+    def _power(self, state: str, **more: bool) -> None:
+        from tests.pcsc import wait_for_card  # needs pyscard, which only the lane with a reader has
+
+        super()._power(state, **more)
+        wait_for_card.main(self._address.removeprefix("pcsc:"), "present" if state == "on" else "absent")

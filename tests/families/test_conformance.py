@@ -25,7 +25,7 @@ from provision.families.driver import identify
 from provision.model import Algorithm, Capability, NewCredential, OathType, OtpParameters, PinState, Secret
 from provision.otp import code_at
 from provision.station.timing import set_time
-from tests.families.suite import exception, needs, targets
+from tests.families.suite import needs, on_every_kind
 from tests.families.targets import code_of
 from tests.vectors.rfc import RFC4226_D, RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
@@ -40,13 +40,7 @@ HOTP = OtpParameters(OathType.HOTP)
 
 
 def pytest_generate_tests(metafunc):
-    test = metafunc.function
-    params = []
-    for kind, link in targets(test):
-        excepted = exception(test.__name__, kind)
-        marks = [pytest.mark.xfail(strict=True, reason=f"{excepted.why}: {excepted.source}")] if excepted else []
-        params.append(pytest.param((kind, link), id=f"{kind.name}-{link}".replace(" ", "-"), marks=marks))
-    metafunc.parametrize("target", params, indirect=True)
+    metafunc.parametrize("wire", on_every_kind(metafunc.function), indirect=True, scope="module")
 
 
 @pytest.fixture

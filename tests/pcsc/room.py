@@ -98,7 +98,7 @@ class Room:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """A process in the room; what it prints comes by its `stdout`."""
         return subprocess.Popen(
-            self._inside(command),
+            [*self.inside, *command],
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -109,7 +109,7 @@ class Room:
     def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A command in the room, to its end, whatever that is."""
         return subprocess.run(
-            self._inside(command), env=_environment(), input=stdin, capture_output=True, text=True, timeout=120
+            [*self.inside, *command], env=_environment(), input=stdin, capture_output=True, text=True, timeout=120
         )
 
     def provision(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -139,8 +139,10 @@ class Room:
         done = self.run(sys.executable, "-m", "tests.pcsc.wait_for_card", reader, state)
         assert done.returncode == 0, done.stderr + "".join(self.log[-50:])
 
-    def _inside(self, command: tuple[str, ...]) -> list[str]:
-        return ["nsenter", "--target", str(self._keeper.pid), "--net", "--mount", f"--wd={ROOT}", "--", *command]
+    @property
+    def inside(self) -> list[str]:
+        """What goes before a command that is to run in the room."""
+        return ["nsenter", "--target", str(self._keeper.pid), "--net", "--mount", f"--wd={ROOT}", "--"]
 
 
 def _environment() -> dict[str, str]:

@@ -288,6 +288,13 @@ class TestSerialLine:
         host.control(0x21, 0x22, 1)
         assert host.frame(framing.Kind.APDU, 3, 77, SELECT).kind == framing.Kind.ERROR
 
+    def test_clearing_a_halt_leaves_the_session_alone(self, host: Host) -> None:
+        host.frame(framing.Kind.HELLO, 0, 77, b"\x01")
+        for address in (SERIAL_OUT, SERIAL_IN):
+            host.control(0x02, usb.Request.SET_FEATURE, 0, address)
+            host.control(0x02, usb.Request.CLEAR_FEATURE, 0, address)
+        assert host.frame(framing.Kind.APDU, 1, 77, SELECT).kind == framing.Kind.APDU_REPLY
+
     def test_a_host_that_does_not_fetch_waits(self, host: Host) -> None:
         host.frame(framing.Kind.HELLO, 0, 77, b"\x01")
         noise = b"\x05\0" * 1000

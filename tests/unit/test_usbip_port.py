@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from firmware_sim.clocks import SystemClock, monotonic
-from firmware_sim.links.cable import Cable
+from firmware_sim.links.cable import Cable, Instruction
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import PortError
 from firmware_sim.links.usb_device import UsbDevice
@@ -230,6 +230,31 @@ def test_after_reply_waits_until_the_host_has_fetched_it(loop: Loop, port: Usbip
         loop.when(lambda: bool(fetched), loop.stop)
         loop.run()
     assert fetched == [True]
+
+
+@pytest.mark.parametrize("before_reply", [False, True])
+def test_a_trap_pulls_the_cable_at_the_instruction(
+    loop: Loop, cable: Cable, port: UsbipPort, before_reply: bool
+) -> None:
+    def spring() -> None:
+        cable.cut(after_reply=not before_reply)
+        port.after_reply(port.unplug)
+
+    raw = ccid.XfrBlock(0, 2, data=SELECT).encode()
+    with Client(loop, port) as client:
+        client.import_it()
+        exchange(client, ccid.IccPowerOn(0, 1), 1)
+        cable.trap.set(Instruction(0xA4), spring)
+        client.send(usbip.Submit(3, 0, usbip.OUT, 3, len(raw), data=raw))
+        client.send(usbip.Submit(4, 0, usbip.IN, 3, 4160))
+        answers = client.receive(3)
+        assert client.over and not port.plugged
+    assert answers[0] == usbip.SubmitReply(3, 0, len(raw))
+    replies = [answer.data for answer in answers[1:] if isinstance(answer, usbip.SubmitReply)]
+    assert [reply.endswith(b"\x90\x00") for reply in replies] == ([] if before_reply else [True])
+    cable.mend()
+    port.plug()
+    assert works(loop, port)
 
 
 def test_a_touch_that_is_awaited_wakes_the_loop(loop: Loop, cable: Cable, port: UsbipPort) -> None:
