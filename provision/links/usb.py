@@ -31,7 +31,7 @@ from provision.wire.usb import DescriptorType, DeviceClass, decode_string
 from provision.wire.usb_descriptors import CcidDescriptor, split_descriptors
 
 _CLASS_REQUEST_TO_INTERFACE = 0x21
-_GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.EPROTO, errno.ECONNRESET}
+_GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET}
 _INSTALL_LIBUSB = {
     "darwin": "install it: brew install libusb",
     "win32": "install it: pip install libusb-package, and give the token the WinUSB driver with Zadig",
