@@ -66,6 +66,9 @@ class Reader:
         self.active = self.closed = self.gone = False
         self.command = self.rest = b""
 
+    def foretell(self, size):
+        self.foretold = size
+
     def write(self, transfer, timeout_s):
         if self.gone:
             raise LinkError("the cable was pulled")
@@ -75,7 +78,7 @@ class Reader:
 
     def read(self, size, timeout_s):
         if self.out:
-            assert size % self.packet == 0 and len(self.out[0]) <= size
+            assert size == self.foretold and size % self.packet == 0 and len(self.out[0]) <= size
             return self.out.popleft()
         if self.gone:
             raise LinkError("the cable was pulled")
