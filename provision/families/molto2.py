@@ -61,6 +61,7 @@ _CAPABILITIES = frozenset(
         Capability.ADMIN_KEY,
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
+        Capability.KEYLESS_RESET,
         Capability.BUTTON_CONFIRMS,
         Capability.SCREEN_LOCK,
     }
@@ -158,6 +159,7 @@ class Molto2Session(Sm4Session):
 
     def delete(self, name: str) -> None:
         """Anybody could read the title that stays behind: it is overwritten."""
+        self._session_key()
         profile = self._find(name)
         self._clear(profile)
         self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), f"forget the title {name!r}")
@@ -170,6 +172,7 @@ class Molto2Session(Sm4Session):
         self._send(molto2.title_command(key, self._find(old, held), title), f"rename the credential {old!r}", _SESSION)
 
     def reset(self) -> None:
+        self._session_key()
         for name in self._held():
             self.delete(name)
 
@@ -292,14 +295,16 @@ class Molto2Session(Sm4Session):
         self._send(molto2.delete_command(profile), f"delete the seed of its profile {profile}", _DELETE)
 
     def _title(self, name: str) -> str:
-        if not 1 <= len(name.encode("utf-8", "replace")) <= molto2.MAX_TITLE or name.startswith("#"):
-            raise InputError(
-                f"{name!r} is no title for a Molto2: that has 1 to {molto2.MAX_TITLE} bytes of UTF-8, no # in front",
-                hint="name the credential with --credential",
-            )
+        try:
+            molto2.encode_title(name)
+        except WireError as error:
+            raise InputError(f"{name!r} is no title for a Molto2: {error}", hint=_TITLE_HINT) from None
+        if name.startswith("#"):
+            raise InputError(f"{name!r} is no title for a Molto2: # stands for a profile's number", hint=_TITLE_HINT)
         return name
 
 
+_TITLE_HINT = "name the credential with --credential"
 RESOLUTION_WRITTEN_S = 0.0  # a time that is written begins a second
 
 _SESSION: Reasons = {

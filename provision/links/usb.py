@@ -233,7 +233,7 @@ def link_error(error: Any, address: str) -> LinkError:
             f"you may not open {address}", hint="sudo provision udev install, then plug the token in again"
         )
     if code == errno.EBUSY:
-        if pcscd_runs():
+        if address.startswith("usb:") and pcscd_runs():  # no daemon takes what is not on a real bus
             return Busy(
                 f"pcscd holds the reader at {address}",
                 hint="use its pcsc: address (`provision list`), or sudo systemctl stop pcscd.socket pcscd",
