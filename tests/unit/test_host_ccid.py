@@ -369,6 +369,15 @@ def test_what_a_reader_refuses(icc, error, expected):
     assert pipe.closed
 
 
+def test_a_token_that_was_restarted_is_told_from_one_that_is_mute():
+    _, link = opened(Refusing, icc=IccStatus.INACTIVE, error=SlotError.ICC_MUTE)
+    with pytest.raises(OutcomeUnknown, match="restarted"):
+        link.exchange(b"1234")
+    _, link = opened(Refusing, icc=IccStatus.ACTIVE, error=SlotError.ICC_MUTE)
+    with pytest.raises(OutcomeUnknown, match="icc mute"):
+        link.exchange(b"1234")
+
+
 def test_a_reader_without_a_card():
     class Empty(Reader):
         def receive(self, message):

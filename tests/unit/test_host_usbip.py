@@ -92,6 +92,18 @@ class World:
     def backend(self, busid=None):
         return UsbipBackend("test", busid, self.clock, self.dial)
 
+    @contextlib.contextmanager
+    def interrupted(self):
+        """Whoever waits is interrupted."""
+
+        def interrupt(_seconds):
+            raise KeyboardInterrupt
+
+        advance, self.clock.advance = self.clock.advance, interrupt
+        with pytest.raises(KeyboardInterrupt):
+            yield
+        self.clock.advance = advance
+
     def find(self):
         return usb.core.find(idVendor=0x1209, backend=self.backend())
 
@@ -308,14 +320,8 @@ class TestStockPyusb:
         world = World()
         device = world.find()
         device.get_active_configuration()
-
-        def interrupt(_seconds):
-            raise KeyboardInterrupt
-
-        advance, world.clock.advance = world.clock.advance, interrupt
-        with pytest.raises(KeyboardInterrupt):
+        with world.interrupted():
             device.read(0x82, 64)
-        world.clock.advance = advance
         device.write(0x02, ccid.GetSlotStatus(0, 9).encode())
         assert device.read(0x82, 64).tobytes() == ccid.SlotStatus(0, 9, 1).encode()
         usb.util.dispose_resources(device)
@@ -359,6 +365,16 @@ class TestForetold:
             device.read(0x82, 64, 100)
         assert len(world.unlinked) == 1
         device.write(0x02, self.MESSAGE)
+        assert device.read(0x82, 64).tobytes() == self.ANSWER
+
+    def test_one_outlives_an_interrupted_transfer(self, world, device):
+        device.write(0x02, b"")
+        world.spoil = lambda raw: b""
+        with world.interrupted():
+            device.ctrl_transfer(0x80, 8, 0, 0, 1)
+        world.spoil = lambda raw: raw
+        device.write(0x02, self.MESSAGE)
+        assert len(world.unlinked) == 1
         assert device.read(0x82, 64).tobytes() == self.ANSWER
 
     def test_one_outlives_what_happens_on_other_endpoints(self, world, device):
