@@ -293,6 +293,7 @@ class Process:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         born = json.loads(self._process.stdout.readline())
+        assert "address" in born, born
         self._address = born["address"]
         self._control = ControlClient(parse_address(born["control"]))
         self._random = random.Random(20260101)
