@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from firmware_sim.seams import ApduChannel, DeviceLink
-from provision.wire.capture.recorder import ApduTap, Recorder, SerialTap
+
+if TYPE_CHECKING:  # every port asks here, and hardly one is captured
+    from provision.wire.capture.recorder import ApduTap, Recorder, SerialTap
 
 
 def recorded(line: DeviceLink, recorder: Recorder | None) -> DeviceLink:

@@ -99,8 +99,8 @@ class InPipe:
 
 
 class OutPipe:
-    """Host to device. `receive`: takes a transfer's bytes. `ready`: whether it may be given more. `forget`: a message that
-    was begun is over, where there are such."""
+    """Host to device. `receive`: takes a transfer's bytes. `ready`: whether it may be given more. `forget`: a message
+    that was begun is over, where there are such."""
 
     def __init__(
         self,

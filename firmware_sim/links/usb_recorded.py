@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from firmware_sim.links.port import Lines
 from firmware_sim.links.usb_device import BUS, DEVICE, UsbDevice
 from provision.wire.capture.linktypes import Transfer
-from provision.wire.capture.recorder import Recorder
 from provision.wire.usb import IN, TransferType
 from provision.wire.usbip import IN as DIRECTION_IN
 from provision.wire.usbip import Status, Submit, SubmitReply
+
+if TYPE_CHECKING:  # every port asks here, and hardly one is captured
+    from provision.wire.capture.recorder import Recorder
 
 
 def usb_device(lines: Lines, recorder: Recorder | None) -> UsbDevice:

@@ -56,7 +56,7 @@ _LONGEST_SHORT = 5 + 255 + 1
 # dwFeatures (5.1)
 _AUTOMATIC_VOLTAGE = 0x08
 _SHORT_LEVEL, _EXTENDED_LEVEL = 0x20000, 0x40000
-_INITIAL_CHARACTERS = (0x3B, 0x3F)  # an ATR begins with one of them (ISO/IEC 7816-3 section 8.1)
+_INITIAL_CHARACTERS = (b"\x3b", b"\x3f")  # an ATR begins with one of them (ISO/IEC 7816-3 section 8.1)
 
 
 class Pipe(Protocol):
@@ -170,7 +170,7 @@ class CcidLink:
             self._abort()
             answer = self._answer(self._send(IccPowerOn(SLOT, self._next(), self._power_select)))
         self._refuse_failed(answer)
-        if not isinstance(answer, DataBlock) or answer.data[:1] not in map(_byte, _INITIAL_CHARACTERS):
+        if not isinstance(answer, DataBlock) or answer.data[:1] not in _INITIAL_CHARACTERS:
             raise self._nonsense("answers power with something that is no ATR")
         self._powered = True
 
@@ -292,7 +292,3 @@ def _described(error: int) -> str:
         return SlotError(error).name.lower().replace("_", " ")
     except ValueError:
         return f"error {error:02X}"
-
-
-def _byte(number: int) -> bytes:
-    return bytes((number,))

@@ -31,7 +31,7 @@ from provision.wire.usb import DescriptorType, DeviceClass, decode_string
 from provision.wire.usb_descriptors import CcidDescriptor, split_descriptors
 
 _CLASS_REQUEST_TO_INTERFACE = 0x21
-_GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.EPROTO, errno.ECONNRESET}
+_GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET}
 _INSTALL_LIBUSB = {
     "darwin": "install it: brew install libusb",
     "win32": "install it: pip install libusb-package, and give the token the WinUSB driver with Zadig",
@@ -233,7 +233,7 @@ def link_error(error: Any, address: str) -> LinkError:
             f"you may not open {address}", hint="sudo provision udev install, then plug the token in again"
         )
     if code == errno.EBUSY:
-        if pcscd_runs():
+        if address.startswith("usb:") and pcscd_runs():  # no daemon takes what is not on a real bus
             return Busy(
                 f"pcscd holds the reader at {address}",
                 hint="use its pcsc: address (`provision list`), or sudo systemctl stop pcscd.socket pcscd",

@@ -72,6 +72,8 @@ def connect(where: str, clock: Clock) -> TcpStream:
 
 
 def _connect_unix(path: str) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "no Unix sockets on this system")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(CONNECT_TIMEOUT_S)

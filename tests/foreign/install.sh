@@ -1,7 +1,7 @@
 #!/bin/sh
-# What `make test-foreign` needs beside the project: Debian's oathtool and tshark, yubikit and usbip in a virtual environment
-# of its own (.lanes/foreign), so that nothing of it can leak into ours. As root on a bare Debian 12; at once when all
-# is there.
+# What `make test-foreign` needs beside the project: Debian's oathtool, tshark and usbip, and from PyPI yubikit and
+# another usbip in a virtual environment of their own (.lanes/foreign), so that nothing of it can leak into ours. As
+# root on a bare Debian 12; at once when all is there.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -10,8 +10,8 @@ USBIP=usbip==0.7.0  # one author, no tests: it judges us, and is not in the prod
 VENV=.lanes/foreign
 
 missing=
-for program in oathtool tshark; do  # packages of the same names
-  command -v $program >/dev/null || missing="$missing $program"
+for program in oathtool tshark usbip; do  # packages of the same names
+  PATH=$PATH:/usr/sbin command -v $program >/dev/null || missing="$missing $program"
 done
 if [ -n "$missing" ]; then
   if [ "$(id -u)" -ne 0 ]; then

@@ -275,6 +275,14 @@ class TestTime:
         assert [type(message).__name__ for message in pipe.told[-3:]] == ["Abort", "IccPowerOn", "XfrBlock"]
         assert pipe.done == [b"next"]
 
+    def test_half_an_answer_is_forgotten_with_its_session(self):
+        halves = [DataBlock(0, 0, data=bytes(200)).encode()[:64]]
+        pipe, link = opened(Saying, answers=lambda seq: halves)
+        with pytest.raises(OutcomeUnknown):
+            link.exchange(b"half")
+        pipe.answers = lambda seq: [DataBlock(0, seq, data=OK).encode()]
+        assert link.exchange(b"next") == OK
+
     def test_nobody_there_is_a_timeout(self):
         class Dead(Reader):
             def receive(self, message):

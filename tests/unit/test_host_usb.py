@@ -110,6 +110,7 @@ def test_errors_in_our_words(number, kind, words):
 def test_busy_names_pcscd_where_it_runs(monkeypatch):
     monkeypatch.setattr(usb_links, "pcscd_runs", lambda: True)
     assert "pcscd holds" in str(link_error(error(errno.EBUSY), "usb:1209:0001"))
+    assert "pcscd" not in str(link_error(error(errno.EBUSY), "usbip:127.0.0.1:4000/1-1"))
     monkeypatch.setattr(usb_links, "pcscd_runs", lambda: False)
     mapped = link_error(error(errno.EBUSY), "usb:1209:0001")
     assert type(mapped) is Busy
@@ -191,6 +192,15 @@ def test_a_transfer_of_whole_packets_is_ended_by_an_empty_one(monkeypatch):
     interface = Interface(kernel_driver=False)
     pipe = interface.open(monkeypatch)
     interface.log.clear()
-    pipe.write(bytes(63), 0.0001)
+    pipe.write(bytes(63), 2.5)
     pipe.write(bytes(128), 2.5)
-    assert interface.log == [(0x02, 63, 1), (0x02, 128, 2500), (0x02, 0, 2500)]
+    assert interface.log == [(0x02, 63, 2500), (0x02, 128, 2500), (0x02, 0, 2500)]
+
+
+@pytest.mark.parametrize(("timeout_s", "limit_ms"), [(0.0, 1), (0.0001, 1), (0.0011, 2), (1.0, 1000)])
+def test_no_time_left_is_not_for_ever(monkeypatch, timeout_s, limit_ms):
+    interface = Interface(kernel_driver=False)
+    pipe = interface.open(monkeypatch)
+    interface.log.clear()
+    pipe.write(b"x", timeout_s)
+    assert interface.log == [(0x02, 1, limit_ms)]

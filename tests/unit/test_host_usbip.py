@@ -6,6 +6,7 @@ No sockets and no threads: the stream's other end runs inside its `write`, and w
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import random
 from collections import deque
@@ -425,7 +426,7 @@ class TestLyingServers:
         world = World()
         with world.link() as link:
             world.spoil = lambda raw: SubmitReply(0xDEAD, 0, 0).encode()
-            with pytest.raises(LinkError):
+            with pytest.raises(LinkError, match="breaks the protocol"):
                 link.exchange(b"1234")
 
     def test_more_than_was_asked_for(self):
@@ -443,6 +444,29 @@ class TestLyingServers:
             with pytest.raises(LinkError):
                 link.exchange(b"1234")
             assert world.clock.monotonic() - before == pytest.approx(2.0 + UNLINK_TIMEOUT_S)
+
+    def test_a_number_that_no_command_can_name(self, monkeypatch):
+        monkeypatch.setitem(globals(), "EXPORTED", dataclasses.replace(EXPORTED, busnum=0x10000))
+        with pytest.raises(LinkError):
+            World().link()
+
+    def test_an_interface_that_miscounts_its_endpoints(self, monkeypatch):
+        interface, *rest = CONFIGURATION.descriptors
+        wrong = (dataclasses.replace(interface, bNumEndpoints=3), *rest)
+        plain = Configuration.of(wrong, bmAttributes=0x80, bMaxPower=50)
+        monkeypatch.setitem(DESCRIPTORS, 0x0200, plain.encode())
+        with pytest.raises(LinkError, match="describes itself wrongly"):
+            World().link()
+
+    def test_a_list_that_knows_more_configurations_than_the_device(self, monkeypatch):
+        monkeypatch.setitem(globals(), "EXPORTED", dataclasses.replace(EXPORTED, bNumConfigurations=2))
+        world = World()
+        world.busy = True
+        device = world.find()  # as far as the list tells
+        world.busy = False
+        with pytest.raises(usb.core.USBError) as caught:
+            list(device)
+        assert caught.value.errno == errno.EPROTO
 
     def test_a_device_that_describes_itself_wrongly(self, monkeypatch):
         plain = Configuration.of(

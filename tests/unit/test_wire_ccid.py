@@ -155,6 +155,11 @@ class TestDecoder:
         assert seen == [BadMessage("a message of 410 bytes, over 300", Head(0x6F, 400, 0, 5))]
         assert list(decoder.feed(good.encode())) == [good]
 
+    def test_a_lying_length_is_reported_before_it_is_waited_for(self) -> None:
+        long = ccid.XfrBlock(0, 5, data=bytes(400)).encode()
+        (bad,) = Decoder(decode_command, longest=300).feed(long[:64])
+        assert isinstance(bad, BadMessage)
+
     @pytest.mark.parametrize(
         ("transfer", "head"),
         [

@@ -216,7 +216,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     "usbip.ImportRequest": st.builds(usbip.ImportRequest, paths),
     "usbip.Device": usbip_devices,
     "usbip.ListedDevice": listed,
-    "usbip.DevlistReply": st.builds(usbip.DevlistReply, st.lists(listed, max_size=4).map(tuple)),
+    "usbip.DevlistReply": st.builds(usbip.DevlistReply, st.lists(listed, max_size=2).map(tuple)),
     "usbip.ImportReply": st.builds(usbip.ImportReply, st.just(0), usbip_devices)
     | st.builds(usbip.ImportReply, st.integers(1, 5), st.none()),
     "usbip.Submit": payloads.flatmap(
