@@ -226,10 +226,11 @@ class InProcess:
         self.random = random.Random(20260101)
         self.oscillator = SteppedOscillator()
         simulated = kind.simulated
+        self.flash = MemoryFlash(simulated.flash.page_size, simulated.flash.page_count)
         self.token = Token(
             family=simulated,
             serial=kind.serial,
-            flash=MemoryFlash(simulated.flash.page_size, simulated.flash.page_count),
+            flash=self.flash,
             oscillator=self.oscillator,
             clock=self.clock,
             random=self.random,
