@@ -30,9 +30,9 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
-    OPEN_RESET      factory_reset needs no `authenticate`: whoever holds such a token may reset it
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
+    KEYLESS_RESET   factory_reset wants no `authenticate` before it
     BUTTON_CONFIRMS what change_admin_key and factory_reset ask for happens when its button is pressed, after they
                     returned
 

@@ -24,6 +24,7 @@ from provision.errors import (
     RemoteProtocolError,
     StorageFull,
 )
+from provision.families.derivation import derive
 from provision.families.identities import USB_IDENTITIES
 from provision.families.refusal import Reasons, refusal
 from provision.families.sm4_session import (
@@ -61,12 +62,13 @@ _CAPABILITIES = frozenset(
         Capability.ADMIN_KEY,
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
+        Capability.KEYLESS_RESET,
         Capability.BUTTON_CONFIRMS,
         Capability.SCREEN_LOCK,
     }
 )
 _ACCEPTED = (Sw.OK, molto2.QUEUED)  # to what waits for the button: the specification's word, and a device's
-_MIN_ADMIN_KEY = 16  # bytes
+_DERIVATION = "hwtoken molto2 customer key v1"
 _ERASED_TITLE = "-"  # a title can be replaced, not deleted
 
 
@@ -158,6 +160,7 @@ class Molto2Session(Sm4Session):
 
     def delete(self, name: str) -> None:
         """Anybody could read the title that stays behind: it is overwritten."""
+        self._session_key()
         profile = self._find(name)
         self._clear(profile)
         self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), f"forget the title {name!r}")
@@ -170,6 +173,7 @@ class Molto2Session(Sm4Session):
         self._send(molto2.title_command(key, self._find(old, held), title), f"rename the credential {old!r}", _SESSION)
 
     def reset(self) -> None:
+        self._session_key()
         for name in self._held():
             self.delete(name)
 
@@ -240,18 +244,11 @@ class Molto2Session(Sm4Session):
         return self._key
 
     def _derived(self, admin_key: Secret) -> bytes:
-        """The customer key of this token, of its own and from the organisation's master: 16 bytes by HKDF-SHA-256 (RFC
-        5869) without salt, info = "hwtoken molto2 customer key v1" and the serial."""
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        if len(admin_key) < _MIN_ADMIN_KEY:
-            raise InputError(f"an administrator key has at least {_MIN_ADMIN_KEY} bytes, not {len(admin_key)}")
+        """The customer key of this token, of its own and from the organisation's master."""
         if self._serial is None:
             self.info()
         assert self._serial is not None
-        info = b"hwtoken molto2 customer key v1" + self._serial.encode("ascii")
-        return HKDF(SHA256(), sm4_secure.KEY_SIZE, None, info).derive(admin_key.reveal())
+        return derive(admin_key, _DERIVATION, self._serial, sm4_secure.KEY_SIZE)
 
     # Profiles
 
@@ -292,14 +289,16 @@ class Molto2Session(Sm4Session):
         self._send(molto2.delete_command(profile), f"delete the seed of its profile {profile}", _DELETE)
 
     def _title(self, name: str) -> str:
-        if not 1 <= len(name.encode("utf-8", "replace")) <= molto2.MAX_TITLE or name.startswith("#"):
-            raise InputError(
-                f"{name!r} is no title for a Molto2: that has 1 to {molto2.MAX_TITLE} bytes of UTF-8, no # in front",
-                hint="name the credential with --credential",
-            )
+        try:
+            molto2.encode_title(name)
+        except WireError as error:
+            raise InputError(f"{name!r} is no title for a Molto2: {error}", hint=_TITLE_HINT) from None
+        if name.startswith("#"):
+            raise InputError(f"{name!r} is no title for a Molto2: # stands for a profile's number", hint=_TITLE_HINT)
         return name
 
 
+_TITLE_HINT = "name the credential with --credential"
 RESOLUTION_WRITTEN_S = 0.0  # a time that is written begins a second
 
 _SESSION: Reasons = {

@@ -63,7 +63,12 @@ if TYPE_CHECKING:  # the secure channel loads `cryptography`, which only an admi
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY, Capability.SCREEN_LOCK, Capability.BUTTON_CONFIRMS}
+_CAPABILITIES = frozenset(Capability) - {
+    Capability.OWN_KEY,
+    Capability.KEYLESS_RESET,
+    Capability.SCREEN_LOCK,
+    Capability.BUTTON_CONFIRMS,
+}
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
     reference.PinStatus.SET: PinState.LOCKED,  # GET INFO comes after a SELECT, so nobody is verified

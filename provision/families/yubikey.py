@@ -71,7 +71,7 @@ _CAPABILITIES = frozenset(
         Capability.ADMIN_KEY,
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
-        Capability.OPEN_RESET,
+        Capability.KEYLESS_RESET,
     }
 )
 
@@ -200,12 +200,15 @@ class YubikeySession(LackingSession):
 
     # The administrator
 
+    def require_storable(self, credential: NewCredential) -> None:
+        self._to_be_put(credential)
+
+    def assume(self, parameters: OtpParameters) -> None:
+        """It lists its credentials."""
+
     def put(self, credential: NewCredential) -> None:
         self._require_administrator()
-        self._require_storable(credential)
-        parameters = credential.parameters
-        on_token = names.stored(credential.name, _kind(credential), parameters.time_step_s)
-        data = encoded(ykoath_put(credential, on_token).encode)
+        on_token, data = self._to_be_put(credential)
         replaced = self._find(credential.name)
         self._send(Command(CLA_PLAIN, oath.Ins.PUT, 0, 0, data), f"store the credential {credential.name!r}")
         if replaced is not None and replaced != on_token:
@@ -248,7 +251,8 @@ class YubikeySession(LackingSession):
         if not self._is_administrator:
             raise LocalProtocolError("authenticate() comes before an administrator's command")
 
-    def _require_storable(self, credential: NewCredential) -> None:
+    def _to_be_put(self, credential: NewCredential) -> tuple[str, bytes]:
+        """The name on the token, and PUT's data. Raises InputError, NotSupported."""
         parameters = credential.parameters
         if credential.pin:
             raise no_pin()
@@ -265,6 +269,9 @@ class YubikeySession(LackingSession):
             self._require_firmware(SHA512_SINCE, "compute SHA512 codes", "sha512")
         if credential.touch:
             self._require_firmware(TOUCH_SINCE, "demand a touch", "touch")
+        kind = OathKind.TOTP if parameters.oath_type is OathType.TOTP else OathKind.HOTP
+        on_token = names.stored(credential.name, kind, parameters.time_step_s)
+        return on_token, encoded(ykoath_put(credential, on_token).encode)
 
     def _require_firmware(self, since: Version, what: str, capability: str) -> None:
         mine = self._known_version()
@@ -402,7 +409,3 @@ _CALCULATE: Reasons = {
     Sw.SECURITY_STATUS_NOT_SATISFIED: ("nobody touched it in time", "touch it while it blinks"),
     Sw.CONDITIONS_NOT_SATISFIED: ("its counter is at its end", "give it another seed"),
 }
-
-
-def _kind(credential: NewCredential) -> OathKind:
-    return OathKind.TOTP if credential.parameters.oath_type is OathType.TOTP else OathKind.HOTP

@@ -56,7 +56,7 @@ _LONGEST_SHORT = 5 + 255 + 1
 # dwFeatures (5.1)
 _AUTOMATIC_VOLTAGE = 0x08
 _SHORT_LEVEL, _EXTENDED_LEVEL = 0x20000, 0x40000
-_INITIAL_CHARACTERS = (0x3B, 0x3F)  # an ATR begins with one of them (ISO/IEC 7816-3 section 8.1)
+_INITIAL_CHARACTERS = (b"\x3b", b"\x3f")  # an ATR begins with one of them (ISO/IEC 7816-3 section 8.1)
 
 
 class Pipe(Protocol):
@@ -68,6 +68,9 @@ class Pipe(Protocol):
     @property
     def packet(self) -> int:
         """Bytes of the largest packet that the reader sends: a shorter one ends a transfer."""
+
+    def foretell(self, size: int) -> None:
+        """Be told, once, that a read of `size` bytes follows each write, and that there are no other reads."""
 
     def write(self, transfer: bytes, timeout_s: float) -> None:
         """Send one transfer, with the empty packet that ends it where it needs one.
@@ -95,6 +98,7 @@ class CcidLink:
         self._longest = min(max(reader.dwMaxCCIDMessageLength, HEADER + 1), MAX_MESSAGE)
         self._decoder: Decoder[Response] = Decoder(decode_response, self._longest, pipe.packet)
         self._read_size = -(-self._longest // pipe.packet) * pipe.packet
+        pipe.foretell(self._read_size)
         self._extended = bool(reader.dwFeatures & _EXTENDED_LEVEL)
         self._power_select = _power_select(reader)
         # An answer to a program before us may still be in the pipe: it is told from ours by its number.
@@ -170,7 +174,7 @@ class CcidLink:
             self._abort()
             answer = self._answer(self._send(IccPowerOn(SLOT, self._next(), self._power_select)))
         self._refuse_failed(answer)
-        if not isinstance(answer, DataBlock) or answer.data[:1] not in map(_byte, _INITIAL_CHARACTERS):
+        if not isinstance(answer, DataBlock) or answer.data[:1] not in _INITIAL_CHARACTERS:
             raise self._nonsense("answers power with something that is no ATR")
         self._powered = True
 
@@ -292,7 +296,3 @@ def _described(error: int) -> str:
         return SlotError(error).name.lower().replace("_", " ")
     except ValueError:
         return f"error {error:02X}"
-
-
-def _byte(number: int) -> bytes:
-    return bytes((number,))

@@ -82,9 +82,14 @@ def authenticate_command(key: bytes, challenge: bytes) -> Command:
     return Command(CLA, sm4_secure.Ins.AUTHENTICATE, 0, 0, sm4_secure.response(key, challenge))
 
 
+def encode_title(title: str) -> bytes:
+    """1 to 12 bytes of UTF-8, no control characters. Raises WireError."""
+    return encode_text(title, MAX_TITLE, "a title", least=1)
+
+
 def title_command(key: bytes, profile: int, title: str) -> Command:
-    """Raises WireError for a title that is not 1 to 12 bytes of UTF-8."""
-    raw = encode_text(title, MAX_TITLE, "a title", least=1)
+    """Raises WireError for what is no title."""
+    raw = encode_title(title)
     return sm4_secure.secured(key, Ins.TITLE, 0, profile, sm4_secure.encrypt(key, sm4_secure.pad(raw)))
 
 

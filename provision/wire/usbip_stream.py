@@ -30,7 +30,7 @@ from provision.wire.usbip import (
 
 
 class DeviceDecoder:
-    """What a host sends, cut into messages, however it was split. A stream that broke a rule stays broken.
+    """What a host sends, cut into messages, however it was split.
 
     Set `imported` when an import was granted, before asking for the next message: commands follow. Holds at most one
     unfinished message beside what it was fed.
@@ -62,7 +62,7 @@ class DeviceDecoder:
 
 
 class HostDecoder:
-    """What a device's end sends, cut into messages, however it was split. A stream that broke a rule stays broken.
+    """What a device's end sends, cut into messages, however it was split.
 
     `asked(seqnum)`: how many bytes the host asked for by that IN transfer, 0 for an OUT transfer, None if it has no
     such transfer under way. Holds at most one unfinished message beside what it was fed.

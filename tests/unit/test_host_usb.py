@@ -110,6 +110,7 @@ def test_errors_in_our_words(number, kind, words):
 def test_busy_names_pcscd_where_it_runs(monkeypatch):
     monkeypatch.setattr(usb_links, "pcscd_runs", lambda: True)
     assert "pcscd holds" in str(link_error(error(errno.EBUSY), "usb:1209:0001"))
+    assert "pcscd" not in str(link_error(error(errno.EBUSY), "usbip:127.0.0.1:4000/1-1"))
     monkeypatch.setattr(usb_links, "pcscd_runs", lambda: False)
     mapped = link_error(error(errno.EBUSY), "usb:1209:0001")
     assert type(mapped) is Busy

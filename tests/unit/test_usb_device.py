@@ -217,6 +217,13 @@ class TestStandardRequests:
         assert host.control(0x00, usb.Request.SET_CONFIGURATION, 1) == b""
         assert host.control(0x81, usb.Request.GET_INTERFACE, 0, 0, 1) == b"\0"
 
+    def test_the_next_host_finds_it_configured(self, host: Host) -> None:
+        host.control(0x00, usb.Request.SET_CONFIGURATION, 0)
+        assert host.device.exported.device.bConfigurationValue == 0
+        host.device.reset()
+        assert host.device.exported.device.bConfigurationValue == 1
+        assert isinstance(host.reader(ccid.IccPowerOn(0, 1)), ccid.DataBlock)
+
     def test_alternate_settings(self, host: Host) -> None:
         for interface in range(3):
             assert host.control(0x01, usb.Request.SET_INTERFACE, 0, interface) == b""

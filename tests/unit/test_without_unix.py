@@ -78,3 +78,9 @@ def test_what_needs_unix_says_so(elsewhere: dict[str, str]) -> None:
     assert done.returncode == 2
     assert "--detach" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_unix_socket_is_refused_in_words(elsewhere: dict[str, str]) -> None:
+    ran = run(elsewhere, "-m", "provision", "info", "--token", "usbip:/run/token/1-1")
+    assert ran.returncode == 3
+    assert "usbip:/run/token/1-1: " in ran.stderr
