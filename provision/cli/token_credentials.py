@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from provision.cli.assumed import assumed_options, assumed_parameters
 from provision.cli.context import (
     Administrator,
     Context,
@@ -18,8 +19,9 @@ from provision.cli.context import (
     token_option,
 )
 from provision.cli.output import table
+from provision.cli.person import codes_option, person_of
 from provision.families.driver import Session
-from provision.model import CredentialInfo, OathType, Secret
+from provision.model import Capability, CredentialInfo, OathType, OtpParameters, Secret
 
 serial_option = click.option("--serial", metavar="SERIAL", help="The serial of the token that this is meant for.")
 
@@ -34,6 +36,8 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
     from provision.station.codes import code_now, find
 
     with context.token(address) as (session, info):
+        if Capability.CODE_READ not in info.capabilities:
+            session.calculate(name)  # its driver says why not
         credential = find(session, name, info.serial)
         _present_pin(context, session, credential, pin_file)
         now = code_now(session, credential, context.clock)
@@ -54,6 +58,8 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
     type=click.FloatRange(min=0),
     help="How far off the token's clock may be (default: the credential's time step).",
 )
+@codes_option
+@assumed_options
 @common_options
 def verify(
     context: Context,
@@ -63,24 +69,40 @@ def verify(
     seed_file: str | None,
     seed_format: str,
     tolerance_s: float | None,
+    codes_file: str | None,
+    ledger_path: str | None,
+    parameters: OtpParameters | None,
 ) -> None:
     """Prove that the PIN is right, that the clock is near enough, and that the credential NAME gives codes.
 
-    With --seed-file also that they are the right ones. Exit code 4 says that they are not.
+    With --seed-file also that they are the right ones; where the token only shows them, somebody types one. Exit code 4
+    says that they are not.
     """
     from provision.station import codes
 
     seed = None if seed_file is None else _seed(context, seed_file, seed_format)
     with context.token(address) as (session, info):
-        credential = codes.find(session, name, info.serial)
-        _present_pin(context, session, credential, pin_file)
-        now = codes.code_now(session, credential, context.clock)
-    tolerance_s = credential.parameters.time_step_s if tolerance_s is None else tolerance_s
-    codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=seed)
-    text = f"token {info.serial}: code of {name!r} {'well formed' if seed is None else 'right'}"
-    if now.offset is not None:
-        text += f", clock within {now.offset} of the station's"
-    offset_ms = now.offset and [now.offset.lo_ms, now.offset.hi_ms]
+        if Capability.LIST in info.capabilities:
+            credential = codes.find(session, name, info.serial)
+        else:
+            assumed = assumed_parameters(context, ledger_path, info, parameters)
+            credential = CredentialInfo(name, assumed, own_clock=True, pin=False, touch=False)
+        tolerance_s = credential.parameters.time_step_s if tolerance_s is None else tolerance_s
+        if Capability.CODE_READ in info.capabilities:
+            _present_pin(context, session, credential, pin_file)
+            now = codes.code_now(session, credential, context.clock)
+            codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=seed)
+            offset, seen = now.offset, "well formed" if seed is None else "right"
+        else:
+            person = person_of(context, codes_file)
+            offset = codes.verify_shown(
+                session, info, credential, person, context.clock, tolerance_s=tolerance_s, seed=seed
+            )
+            seen = "not read" if seed is None else "right"
+    text = f"token {info.serial}: code of {name!r} {seen}"
+    if offset is not None:
+        text += f", clock within {offset} of the station's"
+    offset_ms = offset and [offset.lo_ms, offset.hi_ms]
     context.result(
         {"serial": info.serial, "name": name, "offset_ms": offset_ms, "seed_compared": seed is not None}, text
     )
@@ -141,7 +163,8 @@ def delete(
     from provision.station.codes import find
 
     with context.token(address) as (session, info):
-        find(session, name, info.serial)
+        if Capability.LIST in info.capabilities:
+            find(session, name, info.serial)
         require_recognised(info, model)
         confirm_serial(info, serial, f"delete {name!r} from")
         administrator.authenticate(context, session, info)
@@ -153,15 +176,28 @@ def delete(
 @token_option
 @administrator_options
 @serial_option
+@codes_option
 @model_option
 @common_options
-def wipe(context: Context, address: str, administrator: Administrator, serial: str | None, model: str | None) -> None:
+def wipe(
+    context: Context,
+    address: str,
+    administrator: Administrator,
+    serial: str | None,
+    codes_file: str | None,
+    model: str | None,
+) -> None:
     """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased."""
     with context.token(address) as (session, info):
         require_recognised(info, model)
         confirm_serial(info, serial, "wipe")
-        administrator.authenticate(context, session, info)
+        if Capability.KEYLESS_RESET not in info.capabilities:
+            administrator.authenticate(context, session, info)
         session.factory_reset()
+        if Capability.BUTTON_CONFIRMS in info.capabilities:
+            person_of(context, codes_file).press_button(
+                f"press the button of token {info.serial}: it erases everything"
+            )
         context.result({"serial": info.serial, "wiped": True}, f"token {info.serial} is as it left the factory")
 
 

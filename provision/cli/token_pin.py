@@ -14,6 +14,8 @@ from provision.cli.context import (
     require_recognised,
     token_option,
 )
+from provision.cli.person import codes_option, person_of
+from provision.model import Capability
 
 new_pin_option = click.option(
     "--new-pin-file", metavar="FILE", help="The new PIN, - for standard input (default: ask)."
@@ -67,10 +69,16 @@ def unblock(
 @token_option
 @administrator_options
 @click.option("--new-admin-key-file", metavar="FILE", required=True, help="The new key in hex, - for standard input.")
+@codes_option
 @model_option
 @common_options
 def set_admin_key(
-    context: Context, address: str, administrator: Administrator, new_admin_key_file: str, model: str | None
+    context: Context,
+    address: str,
+    administrator: Administrator,
+    new_admin_key_file: str,
+    codes_file: str | None,
+    model: str | None,
 ) -> None:
     """Replace the administrator's keys on a token by ones that are derived from the organisation's key.
 
@@ -81,6 +89,11 @@ def set_admin_key(
         new = context.secrets.required_admin_key(new_admin_key_file, option="--new-admin-key-file")
         administrator.authenticate(context, session, info)
         session.change_admin_key(new)
+        if Capability.BUTTON_CONFIRMS in info.capabilities:
+            person_of(context, codes_file).press_button(
+                f"press the button of token {info.serial}: it takes its new key"
+            )
+            session.authenticate(new)
         context.result(
             {"serial": info.serial, "admin_key": "changed"}, f"token {info.serial} has new administrator keys"
         )

@@ -24,6 +24,7 @@ from provision.errors import (
     RemoteProtocolError,
     StorageFull,
 )
+from provision.families.derivation import derive
 from provision.families.identities import USB_IDENTITIES
 from provision.families.refusal import Reasons, refusal
 from provision.families.sm4_session import (
@@ -67,7 +68,7 @@ _CAPABILITIES = frozenset(
     }
 )
 _ACCEPTED = (Sw.OK, molto2.QUEUED)  # to what waits for the button: the specification's word, and a device's
-_MIN_ADMIN_KEY = 16  # bytes
+_DERIVATION = "hwtoken molto2 customer key v1"
 _ERASED_TITLE = "-"  # a title can be replaced, not deleted
 
 
@@ -243,18 +244,11 @@ class Molto2Session(Sm4Session):
         return self._key
 
     def _derived(self, admin_key: Secret) -> bytes:
-        """The customer key of this token, of its own and from the organisation's master: 16 bytes by HKDF-SHA-256 (RFC
-        5869) without salt, info = "hwtoken molto2 customer key v1" and the serial."""
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        if len(admin_key) < _MIN_ADMIN_KEY:
-            raise InputError(f"an administrator key has at least {_MIN_ADMIN_KEY} bytes, not {len(admin_key)}")
+        """The customer key of this token, of its own and from the organisation's master."""
         if self._serial is None:
             self.info()
         assert self._serial is not None
-        info = b"hwtoken molto2 customer key v1" + self._serial.encode("ascii")
-        return HKDF(SHA256(), sm4_secure.KEY_SIZE, None, info).derive(admin_key.reveal())
+        return derive(admin_key, _DERIVATION, self._serial, sm4_secure.KEY_SIZE)
 
     # Profiles
 

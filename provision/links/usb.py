@@ -13,6 +13,7 @@ import errno
 import math
 import re
 import sys
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,7 @@ class UsbPipe:
         self.out_address: int = self._out.bEndpointAddress
         self.in_address: int = self._in.bEndpointAddress
         self.packet: int = self._in.wMaxPacketSize
+        self._buffer = array("B")
         self._detached = _detach_kernel_driver(device, self.interface)
         try:
             usb.util.claim_interface(device, self.interface)
@@ -160,10 +162,15 @@ class UsbPipe:
             self._give_back()
             raise
 
+    def foretell(self, size: int) -> None:
+        # Our own backend makes one trip of a write and its read; libusb's has no use for the promise.
+        if hasattr(self._device.backend, "foretell"):
+            self._device.backend.foretell(self.out_address, self.in_address, size)
+
     def write(self, transfer: bytes, timeout_s: float) -> None:
         limit_ms = _milliseconds(timeout_s)
         try:
-            self._out.write(transfer, limit_ms)
+            self._out.write(array("B", transfer), limit_ms)  # what pyusb would make of it, after a detour
             if len(transfer) % self._out.wMaxPacketSize == 0:
                 self._out.write(b"", limit_ms)
         except usb.core.USBError as error:
@@ -173,15 +180,19 @@ class UsbPipe:
 
     def read(self, size: int, timeout_s: float) -> bytes:
         limit_ms = _milliseconds(timeout_s)
+        if len(self._buffer) != size:
+            self._buffer = array("B", bytes(size))
         try:
-            data: bytes = self._in.read(size, limit_ms).tobytes()
+            return self._read(limit_ms)
         except usb.core.USBError as error:
             if error.errno != errno.EPIPE:
                 raise link_error(error, self._address) from error
-            # Reading again repeats no command: the answer may stand behind the stall.
             self._clear_halt(self._in)
-            return self._read_again(size, limit_ms)
-        return data
+        try:
+            # Reading again repeats no command: the answer may stand behind the stall.
+            return self._read(limit_ms)
+        except usb.core.USBError as error:
+            raise link_error(error, self._address) from error
 
     def abort(self, slot: int, seq: int, timeout_s: float) -> None:
         try:
@@ -209,12 +220,9 @@ class UsbPipe:
             with contextlib.suppress(usb.core.USBError):
                 self._device.attach_kernel_driver(self.interface)
 
-    def _read_again(self, size: int, limit_ms: int) -> bytes:
-        try:
-            data: bytes = self._in.read(size, limit_ms).tobytes()
-        except usb.core.USBError as error:
-            raise link_error(error, self._address) from error
-        return data
+    def _read(self, limit_ms: int) -> bytes:
+        moved: int = self._in.read(self._buffer, limit_ms)
+        return self._buffer[:moved].tobytes()
 
     def _clear_halt(self, endpoint: Any) -> None:
         try:

@@ -226,10 +226,11 @@ class InProcess:
         self.random = random.Random(20260101)
         self.oscillator = SteppedOscillator()
         simulated = kind.simulated
+        self.flash = MemoryFlash(simulated.flash.page_size, simulated.flash.page_count)
         self.token = Token(
             family=simulated,
             serial=kind.serial,
-            flash=MemoryFlash(simulated.flash.page_size, simulated.flash.page_count),
+            flash=self.flash,
             oscillator=self.oscillator,
             clock=self.clock,
             random=self.random,
@@ -293,6 +294,7 @@ class Process:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         born = json.loads(self._process.stdout.readline())
+        assert "address" in born, born
         self._address = born["address"]
         self._control = ControlClient(parse_address(born["control"]))
         self._random = random.Random(20260101)
