@@ -78,9 +78,9 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None and self._token.poll() is None:
+        if self._token is not None:
             self._token.terminate()
-            self._token.wait(timeout=10)
+            self._token.communicate(timeout=10)
 
     def _secret(self, name: str, text: str) -> Path:
         path = self.folder / name

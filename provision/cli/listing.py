@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def info_command(context: Context, address: str, ledger_path: str | None) -> Non
 
 
 def _on_record(context: Context, ledger_path: str | None, serial: str) -> dict[str, Any] | None:
-    if ledger_path is None and not ledger_file(None).exists():
+    if ledger_path is None and not os.path.exists(ledger_file(None)):  # nor can be looked for, in another's home
         return None
     from provision.station.ledger import record
 

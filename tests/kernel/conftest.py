@@ -86,3 +86,11 @@ class _Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._line.write(json.dumps(data).encode() + b"\n")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the guest's kernel and udev said of a token, for whoever reads the lane's log."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties if report.when == "call" else ():
+            terminalreporter.section(f"{name} of {report.nodeid.rpartition('::')[2]}")
+            terminalreporter.write_line(str(text))
