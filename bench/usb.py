@@ -161,7 +161,7 @@ def _ours(where: str, dial: Callable[[str, Clock], ByteStream] = connect) -> Cal
     device = usb.core.find(backend=backend)
     device.write(_READER_OUT, IccPowerOn(0, 0).encode())
     device.read(_READER_IN, _ROOM)
-    message = XfrBlock(0, 0, data=bytes(PAYLOAD - 10)).encode()
+    message = array("B", XfrBlock(0, 0, data=bytes(PAYLOAD - 10)).encode())
     assert len(message) == PAYLOAD
     buffer = array("B", bytes(_ROOM))
 

@@ -123,6 +123,7 @@ class Capability(enum.Enum):
     BUTTON_CONFIRMS = "button-confirms"
     SCREEN_LOCK = "screen-lock"
     KEYLESS_RESET = "keyless-reset"
+    READ_LOCK = "read-lock"
 
 
 @enum.unique

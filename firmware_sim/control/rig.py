@@ -52,8 +52,9 @@ class Rig:
         return self._port.address
 
     def close(self) -> None:
-        """Unplug for good."""
-        self._pull()
+        """Unplug for good, if it ever hung on a port."""
+        if self._port is not None:
+            self._pull()
 
     # The person who holds the token.
 

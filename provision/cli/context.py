@@ -145,6 +145,11 @@ class Administrator:
     admin_key_file: str | None
     token_key_file: str | None
 
+    def unlock(self, context: Context, session: Session, info: TokenInfo) -> None:
+        """Before something is read that a token may tell its administrator only: with a key, if one is given."""
+        if self.admin_key_file is not None or self.token_key_file is not None:
+            self.authenticate(context, session, info)
+
     def authenticate(self, context: Context, session: Session, info: TokenInfo) -> None:
         """Raises UsageError, InputError, AdminKeyIncorrect."""
         if self.token_key_file is None:

@@ -30,14 +30,16 @@ serial_option = click.option("--serial", metavar="SERIAL", help="The serial of t
 @click.argument("name")
 @token_option
 @pin_option
+@administrator_options
 @common_options
-def code(context: Context, address: str, name: str, pin_file: str | None) -> None:
+def code(context: Context, address: str, name: str, pin_file: str | None, administrator: Administrator) -> None:
     """Show a code of the credential NAME. Asks for the PIN if the credential demands it."""
     from provision.station.codes import code_now, find
 
     with context.token(address) as (session, info):
         if Capability.CODE_READ not in info.capabilities:
             session.calculate(name)  # its driver says why not
+        administrator.unlock(context, session, info)
         credential = find(session, name, info.serial)
         _present_pin(context, session, credential, pin_file)
         now = code_now(session, credential, context.clock)
@@ -51,6 +53,7 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
 @click.argument("name")
 @token_option
 @pin_option
+@administrator_options
 @click.option("--seed-file", metavar="FILE", help="Also compare the code with the one of this seed.")
 @click.option("--seed-format", type=click.Choice(["auto", "hex", "base32"]), default="auto", help="How it is written.")
 @click.option(
@@ -66,6 +69,7 @@ def verify(
     address: str,
     name: str,
     pin_file: str | None,
+    administrator: Administrator,
     seed_file: str | None,
     seed_format: str,
     tolerance_s: float | None,
@@ -82,6 +86,7 @@ def verify(
 
     seed = None if seed_file is None else _seed(context, seed_file, seed_format)
     with context.token(address) as (session, info):
+        administrator.unlock(context, session, info)
         if Capability.LIST in info.capabilities:
             credential = codes.find(session, name, info.serial)
         else:
@@ -110,10 +115,12 @@ def verify(
 
 @click.command("credentials")
 @token_option
+@administrator_options
 @common_options
-def credentials(context: Context, address: str) -> None:
+def credentials(context: Context, address: str, administrator: Administrator) -> None:
     """List the credentials on a token; never their secrets."""
     with context.token(address) as (session, info):
+        administrator.unlock(context, session, info)
         found = session.credentials()
     head = ("NAME", "TYPE", "ALGORITHM", "DIGITS", "STEP", "CLOCK", "DEMANDS")
     text = table([head, *[_line(credential) for credential in found]]) if found else "no credentials"
@@ -163,8 +170,8 @@ def delete(
     from provision.station.codes import find
 
     with context.token(address) as (session, info):
-        if Capability.LIST in info.capabilities:
-            find(session, name, info.serial)
+        if Capability.LIST in info.capabilities and Capability.READ_LOCK not in info.capabilities:
+            find(session, name, info.serial)  # before anything is asked for
         require_recognised(info, model)
         confirm_serial(info, serial, f"delete {name!r} from")
         administrator.authenticate(context, session, info)

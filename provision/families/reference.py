@@ -66,6 +66,7 @@ _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
 _CAPABILITIES = frozenset(Capability) - {
     Capability.OWN_KEY,
     Capability.KEYLESS_RESET,
+    Capability.READ_LOCK,
     Capability.SCREEN_LOCK,
     Capability.BUTTON_CONFIRMS,
 }

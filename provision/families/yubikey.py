@@ -72,6 +72,7 @@ _CAPABILITIES = frozenset(
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
         Capability.KEYLESS_RESET,
+        Capability.READ_LOCK,
     }
 )
 

@@ -24,6 +24,7 @@ import usb.core
 import usb.util
 
 from provision.errors import Busy, LinkError, NotFound, PermissionDenied, RemoteProtocolError, Timeout, UsageError
+from provision.links import libusb
 from provision.links.ccid import CcidLink, Pipe
 from provision.links.link import LinkOptions
 from provision.wire import WireError
@@ -35,9 +36,10 @@ _CLASS_REQUEST_TO_INTERFACE = 0x21
 _GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET}
 _INSTALL_LIBUSB = {
     "darwin": "install it: brew install libusb",
-    "win32": "install it: pip install libusb-package, and give the token the WinUSB driver with Zadig",
+    "win32": "install it: pip install libusb-package",
 }
 _INSTALL_LIBUSB_ELSEWHERE = "install it: sudo apt-get install libusb-1.0-0"
+_BY_PCSC = "use its pcsc: address (`provision list`)"
 _PCSCD_SOCKET = Path("/run/pcscd/pcscd.comm")
 _PROCESSES = Path("/proc")
 
@@ -68,7 +70,9 @@ def open_address(rest: str, options: LinkOptions) -> CcidLink:
     """`usb:VID:PID` or `usb:VID:PID/SERIAL`. Raises UsageError, LinkError."""
     name = UsbName.parse(rest)
     try:
-        devices = list(usb.core.find(find_all=True, idVendor=name.vendor, idProduct=name.product))
+        devices = list(
+            usb.core.find(find_all=True, backend=libusb.backend(), idVendor=name.vendor, idProduct=name.product)
+        )
     except usb.core.NoBackendError:
         raise LinkError(
             "usb: addresses need libusb, and this system has none",
@@ -88,7 +92,7 @@ def chosen(devices: Iterable[Any], name: UsbName) -> Any:
     for device in devices:
         try:
             serials.append(serial_of(device))
-        except usb.core.USBError as error:
+        except (usb.core.USBError, NotImplementedError) as error:
             serials.append(None)
             denied = denied or link_error(error, str(name))
     if name.serial is None:
@@ -103,7 +107,8 @@ def chosen(devices: Iterable[Any], name: UsbName) -> Any:
 
 
 def serial_of(device: Any) -> str | None:
-    """The serial string of a pyusb device, None when it has none. Raises usb.core.USBError, also for no permission."""
+    """The serial string of a pyusb device, None when it has none. Raises usb.core.USBError, also for no permission,
+    and NotImplementedError where the system lets nobody in."""
     languages = usb.util.get_langids(device)
     if not device.iSerialNumber or not languages:
         return None
@@ -122,7 +127,7 @@ def open_device(device: Any, address: str, options: LinkOptions) -> CcidLink:
         pipe = _opened(device, interface, address, options)
     except BaseException as error:
         usb.util.dispose_resources(device)
-        if isinstance(error, usb.core.USBError):
+        if isinstance(error, usb.core.USBError | NotImplementedError):
             raise link_error(error, address) from error
         raise
     return CcidLink(pipe, reader, address, options)
@@ -232,19 +237,23 @@ class UsbPipe:
 
 
 def link_error(error: Any, address: str) -> LinkError:
-    """A usb.core.USBError in our words. A reader that is held by somebody is named as pcscd's where that one runs."""
+    """A usb.core.USBError in our words; pyusb's NotImplementedError means that the system's driver cannot be passed by.
+
+    A reader that is held by somebody is named as pcscd's where that one runs.
+    """
+    if isinstance(error, NotImplementedError):
+        return PermissionDenied(f"the system keeps the reader at {address} for itself", hint=_BY_PCSC)
     code = error.errno
     if isinstance(error, usb.core.USBTimeoutError) or code == errno.ETIMEDOUT:
         return Timeout(f"the reader at {address} does not answer")
     if code in (errno.EACCES, errno.EPERM):
-        return PermissionDenied(
-            f"you may not open {address}", hint="sudo provision udev install, then plug the token in again"
-        )
+        by_udev = "sudo provision udev install, then plug the token in again"
+        return PermissionDenied(f"you may not open {address}", hint=by_udev if sys.platform == "linux" else _BY_PCSC)
     if code == errno.EBUSY:
         if address.startswith("usb:") and pcscd_runs():  # no daemon takes what is not on a real bus
             return Busy(
                 f"pcscd holds the reader at {address}",
-                hint="use its pcsc: address (`provision list`), or sudo systemctl stop pcscd.socket pcscd",
+                hint=f"{_BY_PCSC}, or sudo systemctl stop pcscd.socket pcscd",
             )
         return Busy(f"{address} is in use by another program", hint="close that program and try again")
     if code == errno.ECONNREFUSED:

@@ -56,7 +56,10 @@ class CodeProof:
         """Whether two consecutive codes are those of `secret`: how a family without check value tells its seed."""
         try:
             first = self._right_code(secret, 0)
-            self._right_code(secret, first.step + 1)
+            if self._info.clock_kind is ClockKind.NONE:
+                self._require_right(self._host_timed(first.step - 1), secret)  # the host's time: nobody waits for it
+            else:
+                self._right_code(secret, first.step + 1)
         except WrongCode:
             return False
         return True
@@ -66,17 +69,20 @@ class CodeProof:
         if Capability.CODE_READ not in self._info.capabilities:
             return self._shown.right_code(secret, least_step)
         code = self._calculate(least_step)
+        self._require_right(code, secret)
+        return code
+
+    def _require_right(self, code: TokenCode, secret: Secret) -> None:
         # A short seed was allowed, or refused, when the job was made.
         expected = code_at(secret, self._job.parameters, code.step, allow_short_seed=True)
         if not hmac.compare_digest(expected.encode("ascii"), code.value.encode("utf-8", "replace")):
             raise WrongCode(f"wrong code at step {code.step}")
-        return code
 
     def _require_right_clock(self, code: TokenCode) -> None:
         if code.offset_s is not None and abs(code.offset_s) > TOLERANCE_S:
             raise OutOfWindow(
                 f"the clock of token {self._info.serial} is {code.offset_s:+.1f} s from station time though it was set",
-                drift_steps=code.step - self._job.parameters.step_at(self._watch.now()),
+                drift_steps=code.step - self._now_step(),
                 hint="run the same command again; if it stays so, the token's clock is broken",
             )
 
@@ -87,15 +93,17 @@ class CodeProof:
             self._session.verify_pin(self.pin)
             self._pin_is_due = False
         for _ in range(_TRIES):
-            code = self._host_timed() if self._info.clock_kind is ClockKind.NONE else self._self_timed()
+            code = self._host_timed(self._now_step()) if self._info.clock_kind is ClockKind.NONE else self._self_timed()
             if code.step >= least_step:
                 return code
             # The step begins when the token's clock says so; a hundredth more for what rounding took.
             self._watch.wait_until(self._job.parameters.step_start(least_step) - (code.offset_s or 0.0) + 0.01)
         raise step_is_far(self._info, least_step)
 
-    def _host_timed(self) -> TokenCode:
-        step = self._job.parameters.step_at(self._watch.now())
+    def _now_step(self) -> int:
+        return self._job.parameters.step_at(self._watch.now())
+
+    def _host_timed(self, step: int) -> TokenCode:
         return TokenCode(self._session.calculate(self._job.credential, step=step).value, step, None)
 
     def _self_timed(self) -> TokenCode:

@@ -85,13 +85,15 @@ def close_both(
 
     Raises UsageError for a token that may hold something else.
     """
+    if token.is_read_locked:
+        token.authenticate(wipe=wipe)  # or it would not tell what it holds
     if not wipe and token.may_hold_anothers():
         raise UsageError(
             f"token {entry.serial} has a credential {entry.job.credential!r} that is not on record as written here",
             hint="it may be someone else's: find out, or add --wipe to erase the whole token",
         )
     is_due = token.is_due(wipe=wipe)
-    if is_due:
+    if is_due and not token.is_read_locked:
         token.authenticate(wipe=wipe)  # a wrong key is found out before anything is closed
     if entry.state is not State.RETIRING:
         entry = ledger.advance(entry, State.RETIRING, why)
@@ -149,6 +151,10 @@ class TokenSide:
     _entry: Entry
     _admin_key: Secret | None
     _person: Person
+
+    @property
+    def is_read_locked(self) -> bool:
+        return Capability.READ_LOCK in self._info.capabilities and not self._info.factory_keys
 
     def may_hold_anothers(self) -> bool:
         return Capability.LIST in self._info.capabilities and not self._reached(State.WRITTEN) and self._is_listed()

@@ -89,7 +89,7 @@ class CommandLine:
         monkeypatch.setitem(LINKS, "test", "wire_of_the_test:open_address")
         monkeypatch.delenv("HWTOKEN_TOKEN", raising=False)
         # A developer's terminal must not be asked.
-        for module in ("context", "secrets_input"):
+        for module in ("context", "person", "secrets_input"):
             monkeypatch.setattr(f"provision.cli.{module}.has_terminal", lambda: False)
 
     def file(self, name: str, content: str, mode: int = 0o600) -> str:

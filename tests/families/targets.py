@@ -69,6 +69,7 @@ _YUBIKEY = frozenset(
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
         Capability.KEYLESS_RESET,
+        Capability.READ_LOCK,
     }
 )
 _TOKEN2_HASHES = frozenset({Algorithm.SHA1, Algorithm.SHA256})

@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
         ("reference", None, ("--link", "usbip")),
         ("molto2", None, ()),
         ("token2", "OTPC-P2-i", ("--model", "OTPC-P2-i")),
-        ("token2", "C302-i", ("--model", "C302-i")),
     ],
 )
 def test_the_whole_life_of_a_token(family: str, model: str | None, options: tuple[str, ...]) -> None:
