@@ -15,7 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provision.clock import Clock
-from provision.errors import NotSupported, PinBlocked, PinRequired, Quarantined, TokenError, UsageError
+from provision.errors import (
+    NotSupported,
+    PinBlocked,
+    PinRequired,
+    Quarantined,
+    TokenError,
+    UsageError,
+)
 from provision.families.driver import Session
 from provision.model import Capability, PinState, Secret, TokenInfo
 from provision.seeds.generate import generate
