@@ -1,14 +1,17 @@
-"""Unix sockets that only this user can reach."""
+"""Listening sockets, of TCP and of Unix, and who calls there."""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
 
+from firmware_sim.links.port import PortError
+
 
 def listen_unix(path: Path) -> socket.socket:
-    """A non-blocking listening socket at `path`, in the place of one that a killed simulator left there.
+    """A non-blocking listening socket for this user alone, in the place of one that a killed simulator left at `path`.
 
     Raises OSError; EADDRINUSE when something answers there, or the file is no socket.
     """
@@ -38,3 +41,36 @@ def _clear_away_dead_socket(path: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError:
             return
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A non-blocking listening socket. Raises PortError that names the address."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise PortError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would let another process in
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(8)
+    except OSError as error:
+        listener.close()
+        hint = "; leave the port out to take a free one" if error.errno == errno.EADDRINUSE else ""
+        raise PortError(f"cannot listen on {host} port {port}: {error.strerror}{hint}") from None
+    listener.setblocking(False)
+    return listener
+
+
+def accept(listener: socket.socket) -> socket.socket | None:
+    """Who calls, non-blocking. None if he has gone again, or cannot be had now (this process has no file left for him):
+    a stranger who calls too often must not end the simulation."""
+    try:
+        caller, _ = listener.accept()
+    except OSError:
+        return None
+    caller.setblocking(False)
+    return caller
