@@ -36,8 +36,11 @@ _ALL = (*_QUICK, "vpcd", "vhci")  # one token of each family takes the slow ways
 
 @dataclass(frozen=True)
 class Kind:
-    """A token of a family, and what it can hold. `links`: where the suite meets it. `room`: how many credentials.
-    `name_bytes`: the longest name, 0 where it knows none. `touch`: whether a credential may demand one."""
+    """A token of a family, and what it can hold.
+
+    `links`: where the suite meets it. `room`: how many credentials. `name_bytes`: the longest name, 0 where it knows
+    none. `touch`: whether a credential may demand one. `renames`: whether it may get another name.
+    """
 
     name: str
     family: str
@@ -54,6 +57,7 @@ class Kind:
     steps_s: tuple[int, ...] = (30, 45, 60, 3600)
     hotp: bool = True
     touch: bool = True
+    renames: bool = True
 
     @property
     def simulated(self) -> SimulatedFamily:
@@ -75,7 +79,7 @@ _YUBIKEY = frozenset(
         Capability.READ_LOCK,
     }
 )
-_TOKEN2_HASHES = frozenset({Algorithm.SHA1, Algorithm.SHA256})
+_NO_SHA512 = frozenset({Algorithm.SHA1, Algorithm.SHA256})
 
 KINDS = (
     Kind(
@@ -111,7 +115,8 @@ KINDS = (
         name_bytes=64,
         links=_QUICK,
         firmware="4.2.7",
-        hashes=_TOKEN2_HASHES,
+        hashes=_NO_SHA512,
+        renames=False,
     ),
     Kind(
         "molto2",
@@ -133,7 +138,7 @@ KINDS = (
         ClockKind.FREE,
         room=100,
         name_bytes=12,
-        hashes=_TOKEN2_HASHES,
+        hashes=_NO_SHA512,
         digits=(6, 8),
         steps_s=(30, 60),
         hotp=False,
@@ -150,7 +155,7 @@ KINDS = (
             name_bytes=0,
             links=links,
             model=model,
-            hashes=_TOKEN2_HASHES,
+            hashes=_NO_SHA512,
             digits=(6,),
             steps_s=(30, 60),
             hotp=False,

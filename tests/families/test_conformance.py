@@ -212,7 +212,7 @@ def test_delete_and_reset(kind, admin):
     assert admin.credentials() == []
 
 
-@needs(Capability.LIST, so_that=lambda kind: kind.name != "yubikey 4.2.7")
+@needs(Capability.LIST, so_that=lambda kind: kind.renames)
 def test_rename_keeps_all_but_the_name(target, kind, admin):
     parameters = OtpParameters(algorithm=Algorithm.SHA256, time_step_s=60)
     admin.put(credential(kind, "a", parameters=parameters))
@@ -287,7 +287,7 @@ def test_what_it_cannot_hold_is_refused_before_anything_is_sent(kind, admin):
 def test_an_administrators_command_needs_authenticate(kind, session):
     can = kind.capabilities
     calls = [session.reset, lambda: session.put(credential(kind)), lambda: session.delete("vpn")]
-    calls += [lambda: session.rename("a", "b")] if Capability.LIST in can and kind.firmware != "4.2.7" else []
+    calls += [lambda: session.rename("a", "b")] if Capability.LIST in can and kind.renames else []
     calls += [lambda: session.change_admin_key(MASTER)] if Capability.ADMIN_KEY in can else []
     calls += [lambda: session.write_clock(0)] if Capability.CLOCK_SET in can else []
     calls += [lambda: session.unblock(None)] if Capability.PIN in can else []
@@ -326,6 +326,19 @@ def test_a_master_key_that_cannot_be_the_tokens(session):
         session.authenticate(MASTER)
     with pytest.raises(InputError, match="16 bytes"):
         session.authenticate(Secret(b"x" * 15))
+
+
+@needs(Capability.READ_LOCK)
+def test_what_it_holds_is_told_to_the_administrator_only(target, kind, admin):
+    admin.put(credential(kind))
+    change_master(target, admin, MASTER)
+    stranger = target.session()
+    assert stranger.info().credentials_used is None
+    for call in (stranger.credentials, lambda: code_of(target, stranger, "vpn", DEFAULTS)):
+        with pytest.raises(AdminKeyIncorrect):
+            call()
+    stranger.authenticate(MASTER)
+    assert [one.name for one in stranger.credentials()] == ["vpn"]
 
 
 @needs(Capability.OWN_KEY)
