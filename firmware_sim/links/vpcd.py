@@ -87,7 +87,7 @@ class VpcdCard:
     def _next_message(self) -> bytes | None:
         """The next message, once all of it is here."""
         end = 2 + int.from_bytes(self._received[:2], "big")
-        if len(self._received) < max(end, 2):
+        if len(self._received) < end:
             return None
         message = bytes(self._received[2:end])
         del self._received[:end]
@@ -192,8 +192,7 @@ class VpcdPort:
         self._stream.close()
         self._connection.close()
         self._stream = self._connection = None
-        if self._plugged:
-            self._loop.repeat(self._dialled, _REDIAL_S)
+        self._loop.repeat(self._dialled, _REDIAL_S)
 
     def _dialled(self) -> bool:
         """Try to put the card back into the reader: whether nothing is left to try."""

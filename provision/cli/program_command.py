@@ -19,7 +19,14 @@ from provision.cli.station_options import (
     server_option,
     time_step_option,
 )
-from provision.cli.station_run import RunOptions, resumable, run_options, show_outcome, step_observer
+from provision.cli.station_run import (
+    RunOptions,
+    resumable,
+    run_options,
+    show_outcome,
+    step_observer,
+    warn_of_published_key,
+)
 from provision.errors import InputError, UsageError
 from provision.model import TokenInfo
 
@@ -152,6 +159,7 @@ def _run(context: Context, ledger: Ledger, session: Session, info: TokenInfo, jo
     from provision.station import program as station
 
     options.require_clock(context, info)
+    warn_of_published_key(context, info)
     access = options.access(context, info)
     with open_server(context, job.server) as server, resumable(ledger, info.serial):
         outcome = station.program(

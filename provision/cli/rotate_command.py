@@ -15,7 +15,14 @@ from provision.cli.context import (
     token_option,
 )
 from provision.cli.station_options import ledger_option, open_ledger, open_server
-from provision.cli.station_run import RunOptions, resumable, run_options, show_outcome, step_observer
+from provision.cli.station_run import (
+    RunOptions,
+    resumable,
+    run_options,
+    show_outcome,
+    step_observer,
+    warn_of_published_key,
+)
 
 
 @click.command("rotate")
@@ -49,6 +56,7 @@ def rotate(
         require_recognised(info, model)
         confirm_serial(info, serial, f"replace the seed of {job.user} on")
         options.require_clock(context, info)
+        warn_of_published_key(context, info)
         access = options.access(context, info)
         with open_server(context, job.server) as server, resumable(ledger, info.serial):
             outcome = station.rotate(

@@ -12,7 +12,7 @@ from provision.cli.context import Context, pin_option, token_key_option
 from provision.cli.person import codes_option, person_of
 from provision.cli.station_options import master_key_option, passphrase, passphrase_option, undisciplined_option
 from provision.errors import LedgerError, LinkError, ServerError, TokenError
-from provision.model import ClockKind, Secret, TokenInfo
+from provision.model import Capability, ClockKind, Secret, TokenInfo
 
 if TYPE_CHECKING:
     from provision.station.access import Access
@@ -57,6 +57,14 @@ class RunOptions:
         verdict = require_discipline(context.clock, undisciplined_ok=self.undisciplined_clock_ok)
         if not verdict.disciplined:
             context.say(f"warning: the station's clock itself is not trustworthy: {verdict.why}")
+
+
+def warn_of_published_key(context: Context, info: TokenInfo) -> None:
+    """Where no key of the organisation's can take the published one's place."""
+    if info.factory_keys and Capability.ADMIN_KEY not in info.capabilities:
+        context.say(
+            f"warning: token {info.serial} has a published key for ever: whoever holds it and a reader can overwrite it"
+        )
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:

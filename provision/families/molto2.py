@@ -159,11 +159,8 @@ class Molto2Session(Sm4Session):
             self._send(command, what, _SESSION)
 
     def delete(self, name: str) -> None:
-        """Anybody could read the title that stays behind: it is overwritten."""
         self._session_key()
-        profile = self._find(name)
-        self._clear(profile)
-        self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), f"forget the title {name!r}")
+        self._erase(self._find(name))
 
     def rename(self, old: str, new: str) -> None:
         title = self._title(new)
@@ -174,8 +171,8 @@ class Molto2Session(Sm4Session):
 
     def reset(self) -> None:
         self._session_key()
-        for name in self._held():
-            self.delete(name)
+        for profile, _ in self._held().values():
+            self._erase(profile)
 
     def write_clock(self, seconds: int) -> ClockReading:
         """Of every profile that holds a seed, one after the other: the specification speaks of the clock "on a single
@@ -186,7 +183,7 @@ class Molto2Session(Sm4Session):
         for profile in profiles:
             command = sm4_secure.secured(key, sm4_secure.Ins.CONFIG, molto2.CONFIG_P1, profile, time)
             self._send(command, "set its clock", _CLOCK)
-        return ClockReading(float(seconds), sent_s, self._clock.now(), RESOLUTION_WRITTEN_S)
+        return ClockReading(float(seconds), sent_s, self._clock.now())
 
     def lock_screen(self, locked: bool) -> None:
         self._session_key()
@@ -284,8 +281,12 @@ class Molto2Session(Sm4Session):
             f"{self._who} is full: {self._profiles} credentials", hint="delete one first: `provision token delete`"
         )
 
+    def _erase(self, profile: int) -> None:
+        """Anybody could read the title that stays behind: it is overwritten."""
+        self._clear(profile)
+        self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), "forget a title", _SESSION)
+
     def _clear(self, profile: int) -> None:
-        self._session_key()
         self._send(molto2.delete_command(profile), f"delete the seed of its profile {profile}", _DELETE)
 
     def _title(self, name: str) -> str:
@@ -299,7 +300,6 @@ class Molto2Session(Sm4Session):
 
 
 _TITLE_HINT = "name the credential with --credential"
-RESOLUTION_WRITTEN_S = 0.0  # a time that is written begins a second
 
 _SESSION: Reasons = {
     Sw.SECURITY_STATUS_NOT_SATISFIED: ("it has forgotten the customer key", "run the same command again"),
@@ -314,7 +314,7 @@ _DELETE: Reasons = {**_SESSION, molto2.NO_SEED: ("it has none", "`provision toke
 def customer_key(key: Secret) -> bytes:
     """As Token2's tool takes it: 32 hexadecimal digits are bytes (--key), anything else is text (--keyascii).
 
-    Raises InputError for nothing.
+    Raises InputError if there is none.
     """
     raw = key.reveal()
     if not raw:

@@ -82,7 +82,7 @@ class ShownCodes:
 
     def _found(self, value: str, secret: Secret, clock: Residual, begin: float, end: float) -> TokenCode | None:
         """The latest step whose code this is."""
-        first = self._parameters.step_at(begin + clock.lo_ms / 1e3) - 1
+        first = max(self._parameters.step_at(begin + clock.lo_ms / 1e3) - 1, 0)
         last = self._parameters.step_at(end + clock.hi_ms / 1e3)
         for step in range(last, first - 1, -1):
             expected = code_at(secret, self._parameters, step, allow_short_seed=True)

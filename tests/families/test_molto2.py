@@ -338,6 +338,81 @@ def test_a_try_is_charged_before_it_is_compared(moment, right):
     raise AssertionError("a try takes more than a hundred flash operations")
 
 
+def swept(act, *, before=lambda session: None):
+    """The benches on which power failed in `act` at each flash operation in turn, at each moment, and came back."""
+    for moment in Moment:
+        for operation in range(1000):
+            bench = Bench()
+            session = bench.session()
+            session.authenticate(None)
+            before(session)
+            bench.flash.supply.arm(PowerCut(bench.flash.supply.operations + operation, moment))
+            finished = False
+            try:
+                act(bench, session)
+                finished = bench.flash.supply.on
+            except PowerLost:
+                bench.token.power_off()
+            bench.flash.supply.restore()
+            bench.token.power_off()
+            bench.token.power_on()
+            yield bench
+            if finished:
+                break
+        else:
+            raise AssertionError("it takes more than a thousand flash operations")
+
+
+def test_a_credential_is_listed_whole_or_not_at_all():
+    """Replaced by one with other parameters: at no moment is it a mixture of both."""
+    old, new = OtpParameters(), OtpParameters(algorithm=Algorithm.SHA256, digits=8, time_step_s=60)
+    other = Secret(b"another seed of 20 b")
+    seen = set()
+    for bench in swept(
+        lambda bench, session: session.put(credential(secret=other, parameters=new)),
+        before=lambda session: session.put(credential(parameters=old)),
+    ):
+        for found in bench.session().credentials():
+            secret = SEED if found.parameters == old else other
+            seen.add(found.parameters)
+            now = found.parameters.step_at(bench.clock.now())
+            assert bench.code_of("VPN") == code_at(secret, found.parameters, now)
+    assert seen == {old, new}
+
+
+def test_a_key_is_the_old_or_the_new_one():
+    def change(bench, session):
+        session.change_admin_key(MASTER)
+        bench.token.press_button()
+
+    obeyed = set()
+    for bench in swept(change):
+        factory = bench.prove() == Sw.OK
+        if not factory:
+            bench.session().authenticate(MASTER)
+        obeyed.add(factory)
+        assert bench.tries == 8
+    assert obeyed == {True, False}
+
+
+def test_a_factory_reset_is_whole():
+    def reset(bench, session):
+        session.factory_reset()
+        bench.token.press_button()
+
+    def fill(session):
+        session.put(credential("a"))
+        session.put(credential("b"))
+        session.lock_screen(True)
+
+    left = {
+        (len(view["credentials"]), bench.token._chip.screen_locked)
+        for bench in swept(reset, before=fill)
+        for view in [bench.token.inspect()]
+    }
+    assert left == {(2, True), (0, False)}
+
+
 class Guesser(RuleBasedStateMachine):
     """Right keys, wrong keys, old challenges, power cuts between: the counter is what the rules say, always."""
 

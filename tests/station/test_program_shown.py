@@ -168,6 +168,30 @@ def test_a_code_of_the_last_step_is_not_used_twice(shown):
     assert shown.clock.now() > before
 
 
+@pytest.mark.parametrize("name", [DIES, STAYS])
+def test_an_earlier_code_does_not_do_where_a_later_one_is_wanted(make_world, name):
+    """Somebody wrote the code down that proved the token, and types it again for the server's check."""
+
+    class Lazy(Owner):
+        noted = ""
+
+        def read_code(self, wanted):
+            code = super().read_code(wanted)
+            if self.noted and "earlier" not in wanted:
+                return self.noted
+            self.noted = code
+            return code
+
+    world = _world(make_world, name)
+    person = Lazy(world)
+    with pytest.raises(Killed):
+        run(world, person=person, observer=stop(State.REGISTERED))
+    with world.ledger() as ledger:
+        ledger.log_server_step(world.entry(), OtpParameters().step_at(world.clock.now()))
+    assert run(world, person=person).entry.state is State.DONE
+    assert person.read == 3
+
+
 def test_what_the_family_cannot_hold_is_found_out_first(make_world):
     world = _world(make_world, MOLTO2)
     with pytest.raises(InputError, match="no title"):

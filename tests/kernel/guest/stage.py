@@ -9,6 +9,7 @@ from typing import Any
 from firmware_sim import cli as sim_cli
 from provision.cli import main as provision_main
 from provision.cli.demo import START_S
+from provision.cli.demo_casts import cast_of
 from provision.cli.demo_stage import Ran, Stage
 from tests.kernel.guest.world import REFERENCE, forked
 
@@ -22,7 +23,7 @@ class GuestStage(Stage):
     """`over`: the token is reached over its serial line, "serial", or over its reader, "usb"."""
 
     def __init__(self, folder: Path, over: str) -> None:
-        super().__init__(folder, START_S, "vhci")
+        super().__init__(folder, START_S, cast_of("reference", None), "vhci")
         self._over = over
 
     def unbox(self, *options: str) -> dict[str, Any]:

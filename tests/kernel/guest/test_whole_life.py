@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.demo_acts import ACTS
+from provision.cli.demo_acts import acts_of
 from tests.kernel.guest.stage import GuestStage
 
-pytestmark = [pytest.mark.kernel, pytest.mark.parametrize("over", ["serial", "usb"])]
+pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture
@@ -19,16 +19,18 @@ def stage(over: str, tmp_path: Path) -> Iterator[GuestStage]:
         yield stage
 
 
+@pytest.mark.parametrize("over", ["serial", "usb"])
 def test_the_whole_demo(stage: GuestStage, over: str) -> None:
-    seen = [step.run(stage) for _, steps in ACTS for step in steps]
+    seen = [step.run(stage) for _, steps in acts_of(stage.cast) for step in steps]
     assert all(seen)
     assert stage.address.startswith(f"{over}:")
 
 
-@pytest.mark.parametrize("instruction", ["PUT", "SET TIME"])
+@pytest.mark.parametrize(("over", "instruction"), [("serial", "PUT"), ("usb", "SET TIME")])
 def test_pulled_out_in_the_middle_of_programming(stage: GuestStage, instruction: str) -> None:
     """The command has been carried out, its answer is lost with the device."""
-    for step in ACTS[0][1][:3]:
+    (_, arrival), *_ = acts_of(stage.cast)
+    for step in arrival[:3]:
         step.run(stage)
     stage.sim("cable", "unplug", "--after", instruction, "--before-reply")
     broken = stage.program()
