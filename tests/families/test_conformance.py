@@ -25,7 +25,7 @@ from provision.families.driver import identify
 from provision.model import Algorithm, Capability, NewCredential, OathType, OtpParameters, PinState, Secret
 from provision.otp import code_at
 from provision.station.timing import set_time
-from tests.families.suite import needs, on_every_kind
+from tests.families.suite import above_the_wire, needs, on_every_kind
 from tests.families.targets import code_of
 from tests.vectors.rfc import RFC4226_D, RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
@@ -103,6 +103,7 @@ def test_codes_are_pyotps(target, kind, admin):
         assert code == code_at(SEED, parameters, step, allow_short_seed=True), parameters
 
 
+@above_the_wire
 @pytest.mark.parametrize("size", [1, 10, 14, 20, 32, 63])
 def test_seeds_of_every_length(target, kind, admin, size):
     seed = Secret(bytes(i * 7 % 251 + 1 for i in range(size)))
@@ -111,6 +112,7 @@ def test_seeds_of_every_length(target, kind, admin, size):
     assert code == code_at(seed, DEFAULTS, step, allow_short_seed=True)
 
 
+@above_the_wire
 @needs(Capability.CODE_READ, so_that=lambda kind: kind.hotp)
 def test_hotp_counts_on(kind, admin):
     parameters = OtpParameters(OathType.HOTP, counter=7)
@@ -118,12 +120,14 @@ def test_hotp_counts_on(kind, admin):
     assert [admin.calculate("vpn").value for _ in range(3)] == [code_at(SEED, parameters, n) for n in (7, 8, 9)]
 
 
+@above_the_wire
 @needs(Capability.CODE_READ, so_that=lambda kind: kind.hotp)
 def test_rfc_4226_appendix_d(kind, admin):
     admin.put(credential(kind, secret=Secret(SECRET_SHA1), parameters=HOTP))
     assert [admin.calculate("vpn").value for _ in RFC4226_D] == RFC4226_D
 
 
+@above_the_wire
 @needs(Capability.CODE_READ)
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_rfc_6238_appendix_b(kind, admin, algorithm):
@@ -159,6 +163,7 @@ def test_no_touch(target, kind, admin):
         code_of(target, admin, "vpn", DEFAULTS)
 
 
+@above_the_wire
 @needs(Capability.CODE_READ)
 @pytest.mark.parametrize("step", [-1, 1 << 64])
 def test_a_step_out_of_range_is_our_own_mistake(session, step):
@@ -180,6 +185,7 @@ def test_listing_gives_back_what_was_put(kind, admin):
     assert {(each.own_clock, each.pin) for each in (one, two)} == {(kind.own_clock, False)}
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_a_full_token_is_listed_whole_and_takes_no_more(kind, admin):
     names = [f"{n:03d}".ljust(kind.name_bytes, "n") for n in range(kind.room)]
@@ -191,6 +197,7 @@ def test_a_full_token_is_listed_whole_and_takes_no_more(kind, admin):
     admin.put(credential(kind, names[0], secret=OTHER_SEED))  # in the place of the one before
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_put_replaces_the_credential_of_that_name(target, kind, admin):
     longer = OtpParameters(time_step_s=60)
@@ -241,6 +248,7 @@ def test_what_is_not_there_is_named(kind, admin):
     assert [one.name for one in admin.credentials()] == ["a"]
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_names_as_long_as_they_may_be(kind, admin):
     name = "n" * kind.name_bytes
@@ -252,6 +260,7 @@ def test_names_as_long_as_they_may_be(kind, admin):
     assert [one.name for one in admin.credentials()] == [name]
 
 
+@above_the_wire
 @needs(Capability.CHECK_VALUE)
 def test_check_value_tells_one_seed_from_another(kind, admin):
     admin.put(credential(kind))
@@ -259,6 +268,7 @@ def test_check_value_tells_one_seed_from_another(kind, admin):
     assert admin.check_value("vpn", OTHER_SEED) is False
 
 
+@above_the_wire
 def test_what_it_cannot_hold_is_refused_before_anything_is_sent(kind, admin):
     admin.info()
     cannot = [{"parameters": OtpParameters(algorithm=algorithm)} for algorithm in set(Algorithm) - kind.hashes]
@@ -284,6 +294,7 @@ def test_what_it_cannot_hold_is_refused_before_anything_is_sent(kind, admin):
 # The administrator
 
 
+@above_the_wire
 def test_an_administrators_command_needs_authenticate(kind, session):
     can = kind.capabilities
     calls = [session.reset, lambda: session.put(credential(kind)), lambda: session.delete("vpn")]
@@ -320,6 +331,7 @@ def test_the_organisations_key_replaces_the_factorys_for_good(target, kind, admi
     last.delete("vpn")
 
 
+@above_the_wire
 @needs(Capability.ADMIN_KEY)
 def test_a_master_key_that_cannot_be_the_tokens(session):
     with pytest.raises(AdminKeyIncorrect):
@@ -341,6 +353,7 @@ def test_what_it_holds_is_told_to_the_administrator_only(target, kind, admin):
     assert [one.name for one in stranger.credentials()] == ["vpn"]
 
 
+@above_the_wire
 @needs(Capability.OWN_KEY)
 def test_a_wrong_key_of_its_own(session):
     with pytest.raises(AdminKeyIncorrect):
@@ -394,6 +407,7 @@ def test_setting_the_clock(target, admin):
     assert -0.001 <= done.residual.hi_ms < slack_ms
 
 
+@above_the_wire
 @needs(Capability.CLOCK_SET)
 @pytest.mark.parametrize("seconds", [-1, 1 << 40])
 def test_a_time_that_is_none(admin, seconds):
@@ -448,6 +462,7 @@ LACKING = {
 }
 
 
+@above_the_wire
 def test_what_it_lacks_is_refused_by_name(kind, admin):
     for capability in LACKING.keys() - kind.capabilities:
         for call in LACKING[capability]:
