@@ -88,11 +88,12 @@ class Profile:
 
 
 class Profiles:
-    """All hundred, by number. Every change is one atomic commit: it may raise FlashError (nothing has changed) and
+    """All of them, by number. Every change is one atomic commit: it may raise FlashError (nothing has changed) and
     PowerLost."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, room: int) -> None:
         self._store = store
+        self.room = room
 
     def __getitem__(self, number: int) -> Profile:
         record = self._store.get(_PROFILES + number)
@@ -112,7 +113,7 @@ class Profiles:
         )
 
     def __iter__(self) -> Iterator[Profile]:
-        return (self[number] for number in range(molto2.PROFILES))
+        return (self[number] for number in range(self.room))
 
     def write_seed(self, number: int, seed: bytes) -> None:
         """`seed` empty clears it."""
@@ -141,7 +142,7 @@ class Profiles:
 
     def erasure(self) -> dict[int, bytes | None]:
         """The change of the store that erases all of them."""
-        return {_PROFILES + number: None for number in range(molto2.PROFILES)}
+        return {_PROFILES + number: None for number in range(self.room)}
 
     def _write(self, profile: Profile, *, scrub: bool = False) -> None:
         head = _RECORD.pack(

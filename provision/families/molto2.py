@@ -52,7 +52,7 @@ from provision.wire.apdu import Sw
 from provision.wire.sm4_secure import HashKind
 
 _FAMILY = "molto2"
-_MODEL, _OLD_MODEL, _OLD_PROFILES = "Molto2v2", "Molto2", 50
+_MODEL, _FIRST_MODEL = "Molto2v2", "Molto2"
 _DIGITS = tuple(digits for digits in molto2.DIGITS if 6 <= digits <= 8)  # others are no codes of RFC 4226
 _CAPABILITIES = frozenset(
     {
@@ -353,7 +353,7 @@ def _info(link: Link) -> TokenInfo:
     return TokenInfo(
         family=_FAMILY,
         serial=info.serial,
-        model=_MODEL if is_second else _OLD_MODEL,
+        model=_MODEL if is_second else _FIRST_MODEL,
         firmware="",  # it does not tell
         label="",
         capabilities=_CAPABILITIES,
@@ -362,7 +362,7 @@ def _info(link: Link) -> TokenInfo:
         attempts_remaining=None,
         factory_keys=None,  # to find out would cost a try
         credentials_used=None,  # to count them takes a question for each profile
-        credentials_max=molto2.PROFILES if is_second else _OLD_PROFILES,
+        credentials_max=molto2.PROFILES if is_second else molto2.FIRST_PROFILES,
         recognised=is_second,
     )
 

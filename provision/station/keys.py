@@ -20,14 +20,23 @@ _THEIRS = frozenset({UNCHANGED, FACTORY})
 
 
 def are_ours(info: TokenInfo, ledger: Ledger) -> bool:
-    """Whether the token obeys the organisation's keys. After a crash in the middle of the change it may obey the
-    other ones nevertheless: presenting ours then costs a try, which the next right key gives back."""
+    """Whether the token obeys the organisation's keys, or may: see `are_in_doubt`."""
     if Capability.ADMIN_KEY not in info.capabilities:
         return False
     if info.factory_keys is not None:
         return not info.factory_keys
+    return _last_word(info, ledger) in _OURS
+
+
+def are_in_doubt(info: TokenInfo, ledger: Ledger) -> bool:
+    """Whether a crash fell into the change of its keys. Ours are presented then; if they are wrong, that costs a try,
+    which the next right key gives back, and is a word on record: the other key is due next."""
+    return info.factory_keys is None and _last_word(info, ledger) == CHANGING
+
+
+def _last_word(info: TokenInfo, ledger: Ledger) -> str | None:
     words = [event.what for event in ledger.history(info.serial) if event.what in _OURS | _THEIRS]
-    return bool(words) and words[-1] in _OURS
+    return words[-1] if words else None
 
 
 def authenticate(

@@ -15,7 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provision.clock import Clock
-from provision.errors import NotSupported, PinBlocked, PinRequired, Quarantined, TokenError, UsageError
+from provision.errors import (
+    AdminKeyIncorrect,
+    NotSupported,
+    PinBlocked,
+    PinRequired,
+    Quarantined,
+    TokenError,
+    UsageError,
+)
 from provision.families.driver import Session
 from provision.model import Capability, PinState, Secret, TokenInfo
 from provision.seeds.generate import generate
@@ -158,9 +166,21 @@ class _Run:
                     f"token {self._info.serial} is on record with another seed than the one given",
                     hint="give the same seed again, or `provision ledger resume`",
                 )
-        self._token.authenticate()
+        self._authenticate()
         if self._job.pin:
             self._proof.pin = ask_pin()
+
+    def _authenticate(self) -> None:
+        try:
+            self._token.authenticate()
+        except AdminKeyIncorrect as error:
+            if self._entry is not None and keys.are_in_doubt(self._info, self._ledger):
+                self._ledger.remark(self._entry, keys.UNCHANGED, error.message)
+                error.hint = (
+                    "an earlier run was cut off while the token took this key, and its button was not pressed: "
+                    "the same command again presents the one it had before"
+                )
+            raise
 
     def to_the_end(self) -> None:
         steps = steps_for(self._info)

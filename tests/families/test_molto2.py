@@ -45,8 +45,10 @@ KEY = molto2.sm4_key(molto2.DEFAULT_CUSTOMER_KEY)
 
 
 class Bench:
-    def __init__(self, *, quirks: frozenset[str] | None = None, firmware: str | None = None) -> None:
-        kind = family("molto2", firmware=firmware)
+    def __init__(
+        self, *, quirks: frozenset[str] | None = None, firmware: str | None = None, model: str | None = None
+    ) -> None:
+        kind = family("molto2", model=model, firmware=firmware)
         if quirks is not None:
             kind = dataclasses.replace(kind, quirks=quirks)
         self.clock = ManualClock(START_S)
@@ -126,6 +128,16 @@ def test_identified_by_its_profiles(bench):
     assert (driver.name, info.model, info.serial) == ("molto2", "Molto2v2", SERIAL)
     assert (info.clock_kind, info.credentials_max, info.recognised) == (ClockKind.FREE, 100, True)
     assert info.factory_keys is None
+
+
+def test_the_first_molto2_has_fifty_profiles_and_is_not_what_the_specification_is_about():
+    bench = Bench(model="Molto2")
+    driver, info = identify(bench.link())
+    assert (driver.name, info.model, info.credentials_max, info.recognised) == ("molto2", "Molto2", 50, False)
+    session = bench.session()
+    session.info()
+    assert session.credentials() == []
+    assert bench.sw(molto2.public_data_command(50)) == Sw.INCORRECT_P1_P2
 
 
 def test_nothing_is_spent_on_finding_out(bench):

@@ -223,6 +223,53 @@ def test_a_key_that_nobody_confirmed_stays_the_factorys(molto):
     assert molto.token.inspect()["attempts_remaining"] == 8
 
 
+@pytest.mark.parametrize("pressed", [True, False])
+def test_cut_off_while_it_takes_its_key(molto, pressed):
+    """Whether somebody pressed the button meanwhile is found out with one try at most, and given back."""
+
+    class CutAtTheKey:
+        def around(self, link):
+            exchange = link.exchange
+
+            def cut(command):
+                reply = exchange(command)
+                if command[1] == molto2.Ins.CUSTOMER_KEY:
+                    raise OutcomeUnknown("the cable was pulled")
+                return reply
+
+            link.exchange = cut
+            return link
+
+    with pytest.raises(OutcomeUnknown):
+        run(molto, wrap=CutAtTheKey().around)
+    if pressed:
+        molto.token.press_button()
+    else:
+        molto.clock.advance(60)
+        with pytest.raises(AdminKeyIncorrect, match="the same command again") as caught:
+            run(molto)
+        assert caught.value.attempts_remaining == 7
+    assert run(molto).entry.state is State.DONE
+    assert molto.token.inspect()["attempts_remaining"] == 8
+
+
+def test_cut_off_at_every_command_that_is_more_than_a_question_it_converges(make_world):
+    cut, more = 0, True
+    while more:
+        world = _world(make_world, MOLTO2)
+        link = _Cut(cut, counts=lambda command: command[1] not in (0x41, 0xD7))
+        try:
+            run(world, wrap=link.around)
+            more = False
+        except OutcomeUnknown:
+            assert run(world).entry.state is State.DONE
+        assert len(world.devices()) == 1
+        assert len(world.token.inspect()["credentials"]) == 1
+        assert world.token.inspect()["attempts_remaining"] == 8
+        cut += 1
+    assert cut > 8
+
+
 def test_the_organisations_key_is_remembered_over_jobs(molto):
     run(molto)
     molto.retire()
@@ -384,16 +431,17 @@ def test_cut_off_at_every_exchange_a_rotation_converges(make_world):
 
 
 class _Cut:
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, counts=lambda command: True) -> None:
         self.left = at
+        self.counts = counts
 
     def around(self, link):
         exchange = link.exchange
 
         def cut(command):
             reply = exchange(command)
-            self.left -= 1
-            if self.left == -1:
+            self.left -= self.counts(command)
+            if self.left == -1 and self.counts(command):
                 raise OutcomeUnknown("the cable was pulled")
             return reply
 
