@@ -78,6 +78,7 @@ def test_it_is_known_for_what_it_is(target, kind):
     assert (driver.name, info.family, info.serial) == (kind.family, kind.family, kind.serial)
 
 
+@above_the_wire
 def test_a_blank_token_says_so(kind, session):
     info = session.info()
     assert info.capabilities == kind.capabilities
@@ -219,6 +220,7 @@ def test_delete_and_reset(kind, admin):
     assert admin.credentials() == []
 
 
+@above_the_wire
 @needs(Capability.LIST, so_that=lambda kind: kind.renames)
 def test_rename_keeps_all_but_the_name(target, kind, admin):
     parameters = OtpParameters(algorithm=Algorithm.SHA256, time_step_s=60)
@@ -234,6 +236,7 @@ def test_rename_keeps_all_but_the_name(target, kind, admin):
         admin.rename("a", "d")
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_what_is_not_there_is_named(kind, admin):
     admin.put(credential(kind, "a"))
@@ -340,6 +343,7 @@ def test_a_master_key_that_cannot_be_the_tokens(session):
         session.authenticate(Secret(b"x" * 15))
 
 
+@above_the_wire
 @needs(Capability.READ_LOCK)
 def test_what_it_holds_is_told_to_the_administrator_only(target, kind, admin):
     admin.put(credential(kind))
@@ -379,6 +383,7 @@ def test_factory_reset(target, kind, admin):
     assert again.credentials() == []
 
 
+@above_the_wire
 @needs(Capability.KEYLESS_RESET)
 def test_whoever_holds_it_may_reset_it(target, kind, admin):
     admin.put(credential(kind))
@@ -416,6 +421,7 @@ def test_a_time_that_is_none(admin, seconds):
         admin.write_clock(seconds)
 
 
+@above_the_wire
 @needs(Capability.CLOCK_SET)
 def test_a_clock_that_stands_still(target, admin):
     admin.assume(DEFAULTS)
