@@ -268,7 +268,7 @@ class Molto2Session(Sm4Session):
         titles = {number: molto2.decode_title(data.title) for number, data in found.items()}
         common = Counter(titles.values())
         return {
-            f"#{number}" if title is None or common[title] > 1 else title: (number, found[number])
+            f"#{number}" if title is None or title[0] == "#" or common[title] > 1 else title: (number, found[number])
             for number, title in titles.items()
         }
 
@@ -381,9 +381,16 @@ def _info(link: Link) -> TokenInfo:
 
 
 def _credential(name: str, data: molto2.PublicData) -> CredentialInfo:
-    try:
-        algorithm = ALGORITHMS[HashKind(data.hash)]
-    except ValueError:
-        raise RemoteProtocolError(f"the credential {name!r} has a hash {data.hash} that nobody knows") from None
-    parameters = OtpParameters(algorithm=algorithm, digits=data.digits, time_step_s=data.time_step_s)
+    if (
+        data.hash not in tuple(map(int, HashKind))
+        or data.digits not in molto2.DIGITS
+        or data.time_step_s not in sm4_secure.TIME_STEPS
+    ):
+        raise RemoteProtocolError(
+            f"the credential {name!r} has a hash {data.hash}, {data.digits} digits and steps of {data.time_step_s} s, "
+            "which no Molto2 has"
+        )
+    parameters = OtpParameters(
+        algorithm=ALGORITHMS[HashKind(data.hash)], digits=data.digits, time_step_s=data.time_step_s
+    )
     return CredentialInfo(name, parameters, own_clock=True, pin=False, touch=False)
