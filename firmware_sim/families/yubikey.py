@@ -143,6 +143,7 @@ def _family(release: Release) -> Family:
         functions=(CCID,),
         instructions=(oath.Ins, yubikey.Ins),
         chip=chip,
+        serial_prefix="2",  # a number, told as such: a leading zero would be lost
     )
 
 
