@@ -10,14 +10,14 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
-from firmware_sim.core.chip import Board, Chip
+from firmware_sim.core.chip import Board
 from firmware_sim.core.family import CCID, Family, FlashGeometry, Limits
 from firmware_sim.core.machine import Lifecycle
 from firmware_sim.core.refusal import Refused
 from firmware_sim.core.view import View
 from firmware_sim.families.molto2_panel import Molto2Panel
 from firmware_sim.families.molto2_profiles import CustomerKey, Profiles, StoreKey
-from firmware_sim.families.sm4_dialogue import OK, Sm4Dialogue
+from firmware_sim.families.sm4_dialogue import OK, Sm4Chip, Sm4Dialogue
 from provision.wire import molto2, sm4_secure
 from provision.wire.apdu import Command, Sw
 
@@ -26,8 +26,8 @@ KEYLESS_DELETE = "delete-without-key"  # DELETE needs no session (keyroost, seen
 LOCKS_FROM = (2, 1, 0)  # firmware from which the screen can be locked (specification, section 5.5)
 
 
-class Molto2Chip(Chip):
-    """`profiles`, `key`: what is in flash. `proposal`: what waits for the button, and how to do it."""
+class Molto2Chip(Sm4Chip):
+    """`profiles`, `key`: what is in flash."""
 
     def __init__(self, board: Board) -> None:
         super().__init__(board)
@@ -58,13 +58,6 @@ class Molto2Chip(Chip):
         self.store.commit({**self.profiles.erasure(), **self.key.erasure(), StoreKey.SCREEN_LOCKED: None}, scrub=True)
         self.profiles = Profiles(self.store, room=self.family.limits.credentials)
         self._end_sessions()
-
-    def seconds(self) -> int:
-        """The clock in whole seconds; 0 when it has lost the time (INFERRED)."""
-        try:
-            return self.device_time_us() // 1_000_000
-        except Refused:
-            return 0
 
     def describe(self, view: View) -> None:
         view["lifecycle"] = (Lifecycle.FACTORY if self.key.is_default else Lifecycle.OWNED).value
@@ -117,11 +110,11 @@ class Molto2Dialogue(Sm4Dialogue):
         if not molto2.is_public_data(command):
             if command.data or command.p2:
                 raise Refused(Sw.WRONG_DATA)
-            return sm4_secure.Info(self._chip.serial, self._chip.seconds()).encode() + OK
+            return sm4_secure.Info(self._chip.serial, self._chip.told_seconds()).encode() + OK
         if command.le is not None:
             raise Refused(molto2.BAD_LE)
         profile = self._chip.profiles[self._number(command)]
-        return profile.public(self._chip.seconds()).encode() + OK
+        return profile.public(self._chip.told_seconds()).encode() + OK
 
     def _give_challenge(self, command: Command) -> bytes:
         if command.p1 != sm4_secure.CHALLENGE_P1:
@@ -206,7 +199,6 @@ MOLTO2 = Family(
     limits=Limits(
         credentials=molto2.PROFILES,
         pin_attempts=8,  # keyroost, seen on hardware: 63C7 after the first wrong key
-        pin_iterations=1,  # it keeps no PIN
         touch_timeout_s=30,  # INFERRED
         screen_s=30,  # until a configuration says otherwise
         max_apdu=261,

@@ -527,6 +527,23 @@ def test_no_lock_before_firmware_2_1():
         session.lock_screen(True)
 
 
+def test_no_title_can_command_the_screen(bench, admin):
+    admin.put(credential())
+    body = sm4_secure.encrypt(KEY, sm4_secure.pad(b"\n\x1b[2J\xff x"))
+    assert bench.sw(sm4_secure.secured(KEY, molto2.Ins.TITLE, 0, 0, body)) == Sw.OK
+    bench.token.press_button()
+    assert bench.token.screen().rpartition(" ")[0] == "0.\ufffd\ufffd[2J\ufffd x"
+
+
+@pytest.mark.parametrize("device_s", [-1, 1 << 32])
+def test_the_clock_has_32_bits(bench, admin, device_s):
+    admin.put(credential())
+    bench.oscillator.offset_us = (device_s - int(bench.clock.now())) * 1_000_000
+    seconds = device_s % (1 << 32)
+    assert admin.read_clock().device_s == seconds
+    assert bench.code_of("VPN") == code_at(SEED, OtpParameters(), seconds // 30)
+
+
 def test_the_screen_goes_dark(bench, admin):
     admin.put(credential())
     bench.token.press_button()

@@ -160,6 +160,15 @@ def test_the_clock_is_read_in_whole_seconds(bench):
     assert (reading.device_s, reading.resolution_s) == (int(START_S - 41.3), 1.0)
 
 
+@pytest.mark.parametrize("device_s", [-1, 1 << 32])
+def test_the_clock_has_32_bits(bench, admin, device_s):
+    admin.put(credential())
+    bench.oscillator.offset_us = (device_s - int(bench.clock.now())) * 1_000_000
+    seconds = device_s % (1 << 32)
+    assert admin.read_clock().device_s == seconds
+    assert bench.screen() == code_at(SEED, OtpParameters(), seconds // 30)
+
+
 def test_a_dead_battery_is_named(bench, admin):
     bench.oscillator.battery = Battery.STOPPED
     assert admin.read_clock().device_s == 0
