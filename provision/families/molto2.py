@@ -381,11 +381,8 @@ def _info(link: Link) -> TokenInfo:
 
 
 def _credential(name: str, data: molto2.PublicData) -> CredentialInfo:
-    if (
-        data.hash not in tuple(map(int, HashKind))
-        or data.digits not in molto2.DIGITS
-        or data.time_step_s not in sm4_secure.TIME_STEPS
-    ):
+    known = data.hash in ALGORITHMS and data.digits in molto2.DIGITS and data.time_step_s in sm4_secure.TIME_STEPS
+    if not known:
         raise RemoteProtocolError(
             f"the credential {name!r} has a hash {data.hash}, {data.digits} digits and steps of {data.time_step_s} s, "
             "which no Molto2 has"
