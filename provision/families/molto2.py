@@ -24,6 +24,7 @@ from provision.errors import (
     RemoteProtocolError,
     StorageFull,
 )
+from provision.families.applets import decoded
 from provision.families.derivation import derive
 from provision.families.identities import USB_IDENTITIES
 from provision.families.refusal import Reasons, refusal
@@ -32,7 +33,6 @@ from provision.families.sm4_session import (
     HASHES,
     Sm4Session,
     asked,
-    decoded,
     unix_time,
 )
 from provision.links.link import Link
