@@ -44,7 +44,7 @@ test-pcsc: $(VENV)/.dev
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev
 	@PYTHON=$(BIN)/python sh tests/kernel/install.sh
-	@$(BIN)/python -m pytest -m kernel tests/kernel $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m kernel tests/kernel tests/families $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench

@@ -349,7 +349,7 @@ class YubikeySession(LackingSession):
         if challenge is None:
             raise AdminKeyIncorrect(
                 f"{self._who} has no password yet",
-                hint="leave the key away, or give the token one first with `token set-admin-key`",
+                hint="leave the key away, or give the token one first with `provision token set-admin-key`",
             )
         try:
             self._validate(key, challenge)

@@ -158,6 +158,12 @@ def test_a_locked_token_is_wiped_without_its_key(run, monkeypatch):
     assert tries(run) == 8
 
 
+def test_a_wipe_whose_button_nobody_pressed_is_none(programmed):
+    said_to_be = programmed.file("pressed", "\n")
+    ended = programmed("token", "wipe", "--serial", SERIAL, "--codes-file", said_to_be, "--json")
+    assert "was not reset" in failed(ended, 4, "TokenError")["message"]
+
+
 def test_set_time_says_how_well(programmed):
     programmed.target.shift_clock(-77)
     told = programmed("token", "set-time", "--json").json
