@@ -277,6 +277,44 @@ def test_the_organisations_key_is_taken_over_by_a_press(bench, admin):
     assert bench.tries == 7
 
 
+@pytest.mark.parametrize("ends", ["another challenge", "a new key", "a new key by another host", "a factory reset"])
+def test_what_ends_a_session(bench, ends):
+    lock = molto2.screen_command(locked=True)
+    assert (bench.prove(), bench.sw(lock)) == (Sw.OK, Sw.OK)
+    first = bench.channel
+    if ends == "another challenge":
+        bench.say(molto2.challenge_command())
+    elif ends == "a factory reset":
+        bench.say(molto2.factory_reset_command())
+    else:
+        if ends == "a new key by another host":
+            bench.channel = bench.token.open_channel()
+            assert bench.prove() == Sw.OK
+        bench.say(molto2.customer_key_command(KEY, bytes(16)))
+    bench.token.press_button()
+    bench.channel = first
+    assert bench.sw(lock) == Sw.SECURITY_STATUS_NOT_SATISFIED
+
+
+def test_what_is_overwritten_is_gone_from_the_silicon(bench):
+    def in_silicon(secret: bytes) -> bool:
+        return secret in b"".join(bench.flash.pages.values())
+
+    key, seed = b"the customer key", b"the profile's seed"
+    bench.prove()
+    bench.say(sm4_secure.seed_command(KEY, 3, seed))
+    bench.say(molto2.customer_key_command(KEY, key))
+    bench.token.press_button()
+    assert in_silicon(key) and in_silicon(seed)
+    challenge, _ = bench.say(molto2.challenge_command())
+    assert bench.sw(molto2.authenticate_command(key, challenge)) == Sw.OK
+    bench.say(sm4_secure.seed_command(key, 3, b"another seed"))
+    assert not in_silicon(seed)
+    bench.say(molto2.customer_key_command(key, b"another key, 16b"))
+    bench.token.press_button()
+    assert not in_silicon(key)
+
+
 def test_a_press_that_never_comes_changes_nothing(bench, admin):
     admin.change_admin_key(MASTER)
     bench.clock.wait_until(bench.clock.now() + 31)
