@@ -296,7 +296,7 @@ class YubikeySession(LackingSession):
         if config.serial is None:
             raise TokenError(
                 f"{self._who} does not tell its serial, and nothing can go on record without",
-                hint="make it visible with Yubico's `ykman otp settings --serial-usb-visible`",
+                hint="make it readable: Yubico's `ykman otp settings SLOT` does by default, for a slot that is in use",
             )
         self._version = config.version or greeting.version
         self._serial = str(config.serial)

@@ -24,6 +24,7 @@ from provision.errors import (
     NotSupported,
     PinBlocked,
     ProvisionError,
+    RemoteProtocolError,
     StorageFull,
     TokenRefused,
 )
@@ -199,12 +200,20 @@ def test_the_same_name_again_takes_the_same_profile(bench, admin):
 def test_titles_that_tell_nothing_are_replaced_by_numbers(bench, admin):
     admin.put(credential("a"))
     admin.put(credential("b"))
-    for title in (b"a", b"\xff\xfe"):
+    for title in (b"a", b"\xff\xfe", b"#0"):
         body = sm4_secure.encrypt(KEY, sm4_secure.pad(title))
         bench.sw(sm4_secure.secured(KEY, molto2.Ins.TITLE, 0, 1, body))
         assert [one.name for one in admin.credentials()] == ["#0" if title == b"a" else "a", "#1"]
     admin.rename("#1", "c")
     assert [one.name for one in admin.credentials()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("field", ["hash", "digits", "time_step_s"])
+def test_what_no_molto2_has_is_not_believed(admin, monkeypatch, field):
+    data = dataclasses.replace(molto2.PublicData(b"a", 5, 5, 1, 30, 6, True), **{field: 0})
+    monkeypatch.setattr(admin._link, "exchange", lambda command: data.encode() + b"\x90\x00")
+    with pytest.raises(RemoteProtocolError, match="no Molto2 has"):
+        admin.credentials()
 
 
 def test_a_deleted_credentials_title_is_gone_too(bench, admin):
