@@ -205,7 +205,7 @@ class Rig:
         try:
             act()
         except PowerLost:
-            self._supply.restore()
+            self._cable.lose_power()
             raise ControlError(f"the power of {self._name} failed as it was told to; use `power on`") from None
         return self._token.screen()
 

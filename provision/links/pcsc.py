@@ -122,7 +122,6 @@ class PcscLink:
             raise OutcomeUnknown(
                 f"the token at {self._address} was pulled, or restarted, in the middle of a command "
                 f"({self._named(code)}); whether it carried it out is unknown",
-                hint="reconnect the token and run the same command again: it finds out",
             )
         return bytes(reply)
 
@@ -159,7 +158,6 @@ class PcscLink:
         raise OutcomeUnknown(
             f"the token at {self._address} did not answer for {patience_s} s; whether it carried out the last command "
             "is unknown",
-            hint="reconnect the token and run the same command again: it finds out",
         )
 
     def _connect(self) -> _Card:

@@ -21,7 +21,7 @@ from firmware_sim.links.port import Lines, PortError
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import DeviceLink, FlashError
-from provision.wire.framing import Decoder, Frame, HelloReply, Kind, encode_frame
+from provision.wire.framing import Decoder, ErrorReply, Frame, FrameErrorCode, HelloReply, Kind, encode_frame
 
 START = 1_767_225_600.0
 SELECT = bytes.fromhex("00A4040007A0000005272101")
@@ -193,6 +193,23 @@ class TestPower:
         bench.do("power", state="cut", in_operation=1)
         assert "failed as it was told" in bench.refuses("type-pin", pin="123456")
         bench.do("power", state="on")
+
+    @pytest.mark.parametrize("how", ["off", "cut by itself"])
+    def test_no_session_outlives_the_power(self, bench: Bench, how: str) -> None:
+        """Not even to give an answer again: the token has started anew, and its host has to notice."""
+        bench.port.hello()
+        bench.port.apdu(SELECT)
+        if how == "off":
+            bench.do("power", state="off")
+        else:
+            bench.do("type-pin", pin="123456")
+            bench.do("power", state="cut", in_operation=1)
+            bench.refuses("type-pin", pin="123456")
+        bench.do("power", state="on")
+        again = bench.port.frame(Kind.APDU, SELECT, bench.port.sequence)
+        assert again is not None
+        assert again.kind == Kind.ERROR
+        assert ErrorReply.decode(again.payload).code == FrameErrorCode.NO_SESSION
 
     def test_cut_without_more_is_now(self, bench: Bench) -> None:
         assert bench.do("power", state="cut") == {"powered": False}
