@@ -29,7 +29,7 @@ class Exception_:
 EXCEPTIONS: tuple[Exception_, ...] = ()
 
 # The wires, and the lane that a wire needs (a pytest mark), if `make test` has not got it.
-LINKS = {"inprocess": None, "pty": None, "usbip": None, "vpcd": "pcsc"}
+LINKS = {"inprocess": None, "pty": None, "usbip": None, "vpcd": "pcsc", "vhci": "kernel"}
 
 
 def needs(*capabilities: Capability, so_that: Callable[[Kind], bool] = lambda kind: True) -> Callable[[_Test], _Test]:

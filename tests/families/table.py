@@ -19,7 +19,8 @@ current. What each family is, and on what evidence, is in [families/](families/)
 ## The suite, by family and wire
 
 Tests that a token has to pass: those for which it has the capabilities. `make test` runs them on the first three wires,
-`make test-pcsc` on vpcd, a card in a reader of Debian's pcscd."""
+`make test-pcsc` on vpcd, a card in a reader of Debian's pcscd, `make test-kernel-suite` on vhci, a USB device of a
+Linux that runs in QEMU."""
 
 
 def tests() -> Iterator[tuple[str, Test]]:

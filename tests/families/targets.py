@@ -43,7 +43,7 @@ class Kind:
     clock: ClockKind
     room: int
     name_bytes: int
-    links: tuple[str, ...] = ("inprocess", "usbip", "vpcd")
+    links: tuple[str, ...] = ("inprocess", "usbip", "vpcd", "vhci")
     model: str | None = None
     firmware: str | None = None
     hashes: frozenset[Algorithm] = ALL_HASHES
@@ -95,7 +95,7 @@ KINDS = (
         ClockKind.FREE,
         room=64,
         name_bytes=64,
-        links=("inprocess", "pty", "usbip", "vpcd"),
+        links=("inprocess", "pty", "usbip", "vpcd", "vhci"),
     ),
     Kind("yubikey 5.7.4", "yubikey", "20260101", _YUBIKEY, ClockKind.NONE, room=64, name_bytes=64),
     Kind(
