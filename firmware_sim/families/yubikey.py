@@ -133,8 +133,6 @@ def _family(release: Release) -> Family:
         atr=bytes.fromhex("3BFD1300008131FE158073C021C057597562694B657940"),  # a YubiKey 5 over USB
         limits=Limits(
             credentials=release.credentials,
-            pin_attempts=0,
-            pin_iterations=0,
             touch_timeout_s=oath.TOUCH_TIMEOUT_S,
             screen_s=0,
             max_apdu=release.max_apdu,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import socket
 from collections.abc import Callable
 
 from firmware_sim.links.loop import Loop
-from firmware_sim.links.port import LOOPBACK, Lines, PortError, PortOptions
+from firmware_sim.links.port import LOOPBACK, Lines, PortOptions
 from firmware_sim.links.recorded import recorded
+from firmware_sim.links.sockets import accept, listen
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
 
@@ -67,17 +66,15 @@ class TcpPort:
     def _accept(self, _events: int) -> None:
         if self._listener is None:
             return
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            client, _ = self._listener.accept()
-            if self._client is not None:
-                client.close()
-                return
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._client = client
-            self._stream = Stream(
-                self._loop, client.fileno(), client.recv, client.send, self._link, self._client_closed
-            )
+        client = accept(self._listener)
+        if client is None:
+            return
+        if self._client is not None:
+            client.close()
+            return
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client = client
+        self._stream = Stream(self._loop, client.fileno(), client.recv, client.send, self._link, self._client_closed)
 
     def _client_closed(self) -> None:
         self._drop_client()
@@ -90,25 +87,3 @@ class TcpPort:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A non-blocking listening socket. Raises PortError that names the address."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise PortError(f"cannot listen on {host} port {port}: {error.strerror}") from None
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would let another process in
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(8)
-    except OSError as error:
-        listener.close()
-        hint = "; leave the port out to take a free one" if error.errno == errno.EADDRINUSE else ""
-        raise PortError(f"cannot listen on {host} port {port}: {error.strerror}{hint}") from None
-    listener.setblocking(False)
-    return listener

@@ -6,16 +6,14 @@ One listener for each token, which exports one device, to one host at a time. Wh
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import LOOPBACK, Lines, Port, PortError, PortOptions
+from firmware_sim.links.sockets import accept, listen, listen_unix
 from firmware_sim.links.stream import Stream
-from firmware_sim.links.tcp import listen
-from firmware_sim.links.unixsocket import listen_unix
 from firmware_sim.links.usb_device import BUSID, UsbDevice
 from firmware_sim.links.usb_recorded import usb_device
 from firmware_sim.links.usbip_session import Export, Session
@@ -129,14 +127,15 @@ class UsbipPort:
     def _accept(self, _events: int) -> None:
         if self._listener is None:
             return
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            client, _ = self._listener.accept()
-            guests = [one for one in self._connections if not one.session.imported]
-            if len(guests) >= _GUESTS:
-                self._drop(guests[0])
-            self._connections.append(
-                connection := UsbipConnection(self._loop, client, lambda: self._drop(connection), export=self)
-            )
+        client = accept(self._listener)
+        if client is None:
+            return
+        guests = [one for one in self._connections if not one.session.imported]
+        if len(guests) >= _GUESTS:
+            self._drop(guests[0])
+        self._connections.append(
+            connection := UsbipConnection(self._loop, client, lambda: self._drop(connection), export=self)
+        )
 
     def _drop(self, connection: UsbipConnection) -> None:
         connection.close()

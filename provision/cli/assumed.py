@@ -9,9 +9,8 @@ from typing import Any
 from provision.cli.context import Context
 from provision.cli.station_options import (
     algorithm_option,
-    ledger_file,
+    known_ledger,
     ledger_option,
-    open_ledger,
     parameters_from,
     time_step_option,
 )
@@ -41,11 +40,10 @@ def assumed_parameters(
     """Raises UsageError if neither knows."""
     if parameters is not None:
         return parameters
-    if ledger_path is not None or ledger_file(None).exists():
-        with open_ledger(context, ledger_path) as ledger:
-            entry = ledger.last_of_token(info.serial)
-        if entry is not None:
-            return entry.job.parameters
+    with known_ledger(context, ledger_path) as ledger:
+        entry = None if ledger is None else ledger.last_of_token(info.serial)
+    if entry is not None:
+        return entry.job.parameters
     raise UsageError(
         f"token {info.serial} does not tell what its credential is",
         hint="say it with --algorithm and --time-step, or name the --ledger that knows the token",

@@ -153,9 +153,12 @@ class Administrator:
     def authenticate(self, context: Context, session: Session, info: TokenInfo) -> None:
         """Raises UsageError, InputError, AdminKeyIncorrect."""
         if self.token_key_file is None:
-            if self.admin_key_file is None and Capability.ADMIN_KEY in info.capabilities:
-                context.say(f"warning: token {info.serial} is addressed with published factory keys; anybody can")
             session.authenticate(context.secrets.admin_key(self.admin_key_file))
+            if self.admin_key_file is None and Capability.ADMIN_KEY in info.capabilities:
+                context.say(
+                    f"warning: token {info.serial} obeys everybody, as it came from the factory; "
+                    "`provision token set-admin-key` gives it a key of yours"
+                )
             return
         if self.admin_key_file is not None:
             raise UsageError("a token obeys one key", hint="give --admin-key-file or --token-key-file, not both")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from provision.cli.context import Context, capture_option, common_options, token_option
 from provision.cli.output import table
-from provision.cli.station_options import ledger_file, ledger_option, open_ledger
+from provision.cli.station_options import known_ledger, ledger_option
 from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
 from provision.families.driver import identify
 from provision.families.identities import family_of, family_of_reader
@@ -141,13 +140,13 @@ def info_command(context: Context, address: str, ledger_path: str | None) -> Non
 
 
 def _on_record(context: Context, ledger_path: str | None, serial: str) -> dict[str, Any] | None:
-    if ledger_path is None and not os.path.exists(ledger_file(None)):  # nor can be looked for, in another's home
+    with known_ledger(context, ledger_path) as ledger:
+        entry = None if ledger is None else ledger.last_of_token(serial)
+    if entry is None:
         return None
     from provision.station.ledger import record
 
-    with open_ledger(context, ledger_path) as ledger:
-        entry = ledger.last_of_token(serial)
-    return None if entry is None else record(entry)
+    return record(entry)
 
 
 _CLOCKS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from provision.cli.context import Context, pin_option, token_key_option
 from provision.cli.person import codes_option, person_of
 from provision.cli.station_options import master_key_option, passphrase, passphrase_option, undisciplined_option
-from provision.errors import LedgerError, LinkError, ServerError, TokenError
+from provision.errors import AdminKeyIncorrect, LedgerError, LinkError, ServerError, TokenError
 from provision.model import Capability, ClockKind, Secret, TokenInfo
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def resumable(ledger: Ledger, serial: str) -> Iterator[None]:
         yield
     except _RESUMABLE as error:
         entry = ledger.of_token(serial)
-        if entry is not None:
+        # The same command again would present the same wrong key; what to do about that, the error says.
+        if entry is not None and not isinstance(error, AdminKeyIncorrect):
             again = f"the ledger stands at {entry.state.value}: the same command again goes on from there"
             error.hint = again if error.hint is None else f"{error.hint}; {again}"
         raise

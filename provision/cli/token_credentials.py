@@ -20,6 +20,7 @@ from provision.cli.context import (
 )
 from provision.cli.output import table
 from provision.cli.person import codes_option, person_of
+from provision.cli.station_options import known_ledger, ledger_option
 from provision.families.driver import Session
 from provision.model import Capability, CredentialInfo, OathType, OtpParameters, Secret
 
@@ -185,6 +186,7 @@ def delete(
 @serial_option
 @codes_option
 @model_option
+@ledger_option
 @common_options
 def wipe(
     context: Context,
@@ -193,18 +195,21 @@ def wipe(
     serial: str | None,
     codes_file: str | None,
     model: str | None,
+    ledger_path: str | None,
 ) -> None:
-    """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased."""
+    """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased.
+
+    A token that does not tell whose keys it obeys is noted in the ledger as having its factory keys again.
+    """
+    from provision.station.retire import reset
+
     with context.token(address) as (session, info):
         require_recognised(info, model)
         confirm_serial(info, serial, "wipe")
         if Capability.KEYLESS_RESET not in info.capabilities:
             administrator.authenticate(context, session, info)
-        session.factory_reset()
-        if Capability.BUTTON_CONFIRMS in info.capabilities:
-            person_of(context, codes_file).press_button(
-                f"press the button of token {info.serial}: it erases everything"
-            )
+        with known_ledger(context, ledger_path) as ledger:
+            reset(session, info, person_of(context, codes_file), ledger)
         context.result({"serial": info.serial, "wiped": True}, f"token {info.serial} is as it left the factory")
 
 

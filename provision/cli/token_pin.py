@@ -15,7 +15,6 @@ from provision.cli.context import (
     token_option,
 )
 from provision.cli.person import codes_option, person_of
-from provision.model import Capability
 
 new_pin_option = click.option(
     "--new-pin-file", metavar="FILE", help="The new PIN, - for standard input (default: ask)."
@@ -84,16 +83,13 @@ def set_admin_key(
 
     Without --admin-key-file or --token-key-file the token must still have its factory keys.
     """
+    from provision.station.keys import take_over
+
     with context.token(address) as (session, info):
         require_recognised(info, model)
         new = context.secrets.required_admin_key(new_admin_key_file, option="--new-admin-key-file")
         administrator.authenticate(context, session, info)
-        session.change_admin_key(new)
-        if Capability.BUTTON_CONFIRMS in info.capabilities:
-            person_of(context, codes_file).press_button(
-                f"press the button of token {info.serial}: it takes its new key"
-            )
-            session.authenticate(new)
+        take_over(session, info, new, person_of(context, codes_file))
         context.result(
             {"serial": info.serial, "admin_key": "changed"}, f"token {info.serial} has new administrator keys"
         )

@@ -52,7 +52,7 @@ from provision.wire.apdu import Sw
 from provision.wire.sm4_secure import HashKind
 
 _FAMILY = "molto2"
-_MODEL, _OLD_MODEL, _OLD_PROFILES = "Molto2v2", "Molto2", 50
+_MODEL, _FIRST_MODEL = "Molto2v2", "Molto2"
 _DIGITS = tuple(digits for digits in molto2.DIGITS if 6 <= digits <= 8)  # others are no codes of RFC 4226
 _CAPABILITIES = frozenset(
     {
@@ -100,6 +100,7 @@ class Molto2Session(Sm4Session):
         self._serial: str | None = None
         self._profiles = molto2.PROFILES
         self._key: bytes | None = None
+        self._timed: list[int] | None = None  # the profiles whose clock is to be set, while that is known
 
     # What it says to anyone
 
@@ -112,7 +113,12 @@ class Molto2Session(Sm4Session):
         return [_credential(name, data) for name, (_, data) in self._held().items()]
 
     def read_clock(self) -> ClockReading:
-        return self._read_clock(molto2.info_command())
+        """Once authenticated it also finds out which profiles write_clock will write to, so that this does nothing
+        else then."""
+        reading = self._read_clock(molto2.info_command())
+        if self._key is not None:
+            self._to_be_timed()
+        return reading
 
     # The administrator
 
@@ -139,6 +145,7 @@ class Molto2Session(Sm4Session):
     def put(self, credential: NewCredential) -> None:
         self.require_storable(credential)
         key, held = self._session_key(), self._held()
+        self._timed = None
         if credential.name in held:
             profile = held[credential.name][0]
             self._clear(profile)
@@ -178,7 +185,7 @@ class Molto2Session(Sm4Session):
         """Of every profile that holds a seed, one after the other: the specification speaks of the clock "on a single
         profile", so a token may keep one for each."""
         key, time = self._session_key(), molto2.TimeOnly(unix_time(seconds)).encode()
-        profiles = [number for number, _ in self._held().values()] or [0]
+        profiles = self._to_be_timed()
         sent_s = self._clock.now()
         for profile in profiles:
             command = sm4_secure.secured(key, sm4_secure.Ins.CONFIG, molto2.CONFIG_P1, profile, time)
@@ -203,7 +210,7 @@ class Molto2Session(Sm4Session):
         response = self._exchange(molto2.factory_reset_command())
         if response.sw not in _ACCEPTED:
             raise refusal(response.sw, self._who, "reset itself")
-        self._key = None
+        self._key = self._timed = None
 
     # Keys
 
@@ -265,6 +272,11 @@ class Molto2Session(Sm4Session):
             for number, title in titles.items()
         }
 
+    def _to_be_timed(self) -> list[int]:
+        if self._timed is None:
+            self._timed = [number for number, _ in self._held().values()] or [0]
+        return self._timed
+
     def _find(self, name: str, held: dict[str, tuple[int, molto2.PublicData]] | None = None) -> int:
         held = self._held() if held is None else held
         if name not in held:
@@ -283,6 +295,7 @@ class Molto2Session(Sm4Session):
 
     def _erase(self, profile: int) -> None:
         """Anybody could read the title that stays behind: it is overwritten."""
+        self._timed = None
         self._clear(profile)
         self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), "forget a title", _SESSION)
 
@@ -353,7 +366,7 @@ def _info(link: Link) -> TokenInfo:
     return TokenInfo(
         family=_FAMILY,
         serial=info.serial,
-        model=_MODEL if is_second else _OLD_MODEL,
+        model=_MODEL if is_second else _FIRST_MODEL,
         firmware="",  # it does not tell
         label="",
         capabilities=_CAPABILITIES,
@@ -362,7 +375,7 @@ def _info(link: Link) -> TokenInfo:
         attempts_remaining=None,
         factory_keys=None,  # to find out would cost a try
         credentials_used=None,  # to count them takes a question for each profile
-        credentials_max=molto2.PROFILES if is_second else _OLD_PROFILES,
+        credentials_max=molto2.PROFILES if is_second else molto2.FIRST_PROFILES,
         recognised=is_second,
     )
 

@@ -15,7 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provision.clock import Clock
-from provision.errors import NotSupported, PinBlocked, PinRequired, Quarantined, TokenError, UsageError
+from provision.errors import (
+    NotSupported,
+    PinBlocked,
+    PinRequired,
+    Quarantined,
+    TokenError,
+    UsageError,
+)
 from provision.families.driver import Session
 from provision.model import Capability, PinState, Secret, TokenInfo
 from provision.seeds.generate import generate
@@ -76,7 +83,7 @@ def program(
     with token_lock(ledger.locks, info.serial):
         entry = ledger.of_token(info.serial)
         proof = CodeProof(session, info, job, watch, access.person)
-        token = TokenSteps(session, info, job, access, proof, watch, ours=keys.are_ours(info, ledger))
+        token = TokenSteps(session, info, job, access, proof, watch, ledger)
         if entry is not None:
             _require_same(job, entry)
             if entry.state is State.DONE:
@@ -88,6 +95,26 @@ def program(
         )
         run.to_the_end()
         return Outcome(run.entry, False, watch.machine_s)
+
+
+def require_able(job: Job, info: TokenInfo, token: TokenSteps, server: ServerSteps) -> None:
+    """Raise what would keep `job` from its end, as far as it can be seen without a secret. Nothing is changed."""
+    if job.pin:
+        _require_pin(info)
+    server.require_able()
+    token.require_person()
+
+
+def _require_pin(info: TokenInfo) -> None:
+    if Capability.PIN not in info.capabilities:
+        raise NotSupported(f"token {info.serial} has no PIN", capability="pin", hint="program it with --no-pin")
+    if info.pin_state is PinState.UNSET:
+        raise PinRequired(
+            f"token {info.serial} has no PIN yet",
+            hint="its owner types one on its keypad, or `provision token set-pin`; --no-pin does without",
+        )
+    if info.pin_state is PinState.BLOCKED:
+        raise PinBlocked(f"the PIN of token {info.serial} is blocked", hint="`provision token unblock`")
 
 
 def _require_same(job: Job, entry: Entry) -> None:
@@ -144,10 +171,7 @@ class _Run:
         """Ask everything that can be asked, machine or person, before anything is changed."""
         if not self._token_is_needed:
             return
-        if self._job.pin:
-            self._require_pin()
-        self._server.require_able()
-        self._token.require_person()
+        require_able(self._job, self._info, self._token, self._server)
         if self._entry is None:
             self._token.require_storable()
             self._server.require_room()
@@ -179,18 +203,6 @@ class _Run:
     @property
     def _token_is_needed(self) -> bool:
         return self._entry is None or self._entry.state is not State.SERVER_VERIFIED
-
-    def _require_pin(self) -> None:
-        serial = self._info.serial
-        if Capability.PIN not in self._info.capabilities:
-            raise NotSupported(f"token {serial} has no PIN", capability="pin", hint="program it with --no-pin")
-        if self._info.pin_state is PinState.UNSET:
-            raise PinRequired(
-                f"token {serial} has no PIN yet",
-                hint="its owner types one on its keypad, or `provision token set-pin`; --no-pin does without",
-            )
-        if self._info.pin_state is PinState.BLOCKED:
-            raise PinBlocked(f"the PIN of token {serial} is blocked", hint="`provision token unblock`")
 
     def _take(self, step: State) -> None:
         """Do a step and put it on record."""

@@ -131,6 +131,20 @@ def on_record(ledger: Ledger, info: TokenInfo) -> Entry:
     return entry
 
 
+def reset(session: Session, info: TokenInfo, person: Person, ledger: Ledger | None) -> None:
+    """The token is as it left the factory. Raises TokenError where a button was to be pressed, and was not."""
+    session.factory_reset()
+    if Capability.BUTTON_CONFIRMS in info.capabilities:
+        person.press_button(f"press the button of token {info.serial}: it erases everything")
+        if session.credentials():
+            raise TokenError(
+                f"token {info.serial} was not reset: its button was not pressed in time",
+                hint="run the same command again, and press it when asked",
+            )
+    if info.factory_keys is None and ledger is not None:
+        keys.put_factory_on_record(info, ledger)
+
+
 def _close_server(server: ServerBackend, entry: Entry) -> str:
     devices = devices_of(server, entry)
     for device in devices:
@@ -171,8 +185,7 @@ class TokenSide:
         """Raises UsageError, AdminKeyIncorrect."""
         if wipe and Capability.KEYLESS_RESET in self._info.capabilities:
             return
-        ours = keys.are_ours(self._info, self._ledger)
-        keys.authenticate(self._session, self._info, ours=ours, admin_key=self._admin_key, token_key=None)
+        keys.authenticate(self._session, self._info, self._ledger, admin_key=self._admin_key, token_key=None)
 
     def close(self, *, wipe: bool) -> str:
         """What was done."""
@@ -182,16 +195,7 @@ class TokenSide:
         if Capability.FACTORY_RESET not in self._info.capabilities:
             self._session.reset()
             return "token emptied"
-        self._session.factory_reset()
-        if Capability.BUTTON_CONFIRMS in self._info.capabilities:
-            self._person.press_button(f"press the button of token {self._info.serial}: it erases everything")
-            if self._session.credentials():
-                raise TokenError(
-                    f"token {self._info.serial} was not reset: its button was not pressed in time",
-                    hint="run the same command again, and press it when asked",
-                )
-        if self._info.factory_keys is None:
-            self._ledger.remark(self._entry, keys.FACTORY, "a factory reset has brought the published key back")
+        reset(self._session, self._info, self._person, self._ledger)
         return "token reset to factory state"
 
     def _is_listed(self) -> bool:

@@ -14,6 +14,7 @@ from provision.seeds.generate import generate
 from provision.station import keys
 from provision.station.access import Access
 from provision.station.job import Job
+from provision.station.ledger import Ledger
 from provision.station.person import Nobody
 from provision.station.proof import TOLERANCE_S, CodeProof
 from provision.station.timing import residual, set_time
@@ -32,17 +33,17 @@ class TokenSteps:
         access: Access,
         proof: CodeProof,
         clock: Clock,
-        *,
-        ours: bool,
+        ledger: Ledger,
     ) -> None:
-        """`ours`: whether the token obeys the organisation's keys (keys.py)."""
+        """`ledger`: knows whose keys the token obeys (keys.py)."""
         self._session = session
         self._info = info
         self._job = job
         self._access = access
         self._proof = proof
         self._clock = clock
-        self.keys_are_ours = ours
+        self._ledger = ledger
+        self.keys_are_ours = keys.are_ours(info, ledger)
 
     def require_storable(self) -> None:
         """Raises InputError, NotSupported for a job that the token's family cannot hold."""
@@ -75,7 +76,7 @@ class TokenSteps:
         keys.authenticate(
             self._session,
             self._info,
-            ours=self.keys_are_ours,
+            self._ledger,
             admin_key=self._access.admin_key,
             token_key=self._access.token_key,
         )
@@ -83,10 +84,8 @@ class TokenSteps:
     def take_over_keys(self) -> str:
         """From here on the token obeys the organisation's keys and no longer the published ones."""
         assert self._access.admin_key is not None, "authenticate() comes first and demands it"
-        self._session.change_admin_key(self._access.admin_key)
-        if Capability.BUTTON_CONFIRMS in self._info.capabilities:
-            self._access.person.press_button(f"press the button of token {self._info.serial}: it takes its new key")
-        self._session.authenticate(self._access.admin_key)  # proves them before a seed is trusted to the token
+        # Proven before a seed is trusted to the token.
+        keys.take_over(self._session, self._info, self._access.admin_key, self._access.person)
         self.keys_are_ours = True
         return "factory keys replaced with the organisation's"
 

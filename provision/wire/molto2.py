@@ -18,6 +18,7 @@ from provision.wire.messages import decode_text, encode_text, integer, message
 from provision.wire.sm4_secure import CLA, DisplayTimeout, HashKind
 
 PROFILES = 100
+FIRST_PROFILES = 50  # of the Molto2 before it, which Token2's tool drives the same way
 DEFAULT_CUSTOMER_KEY = b"TOKEN2MOLTO1-KEY"  # section 2.1; every token leaves the factory with it
 MAX_TITLE = 12  # bytes of UTF-8
 DIGITS = (4, 6, 8, 10)

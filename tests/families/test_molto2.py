@@ -45,8 +45,10 @@ KEY = molto2.sm4_key(molto2.DEFAULT_CUSTOMER_KEY)
 
 
 class Bench:
-    def __init__(self, *, quirks: frozenset[str] | None = None, firmware: str | None = None) -> None:
-        kind = family("molto2", firmware=firmware)
+    def __init__(
+        self, *, quirks: frozenset[str] | None = None, firmware: str | None = None, model: str | None = None
+    ) -> None:
+        kind = family("molto2", model=model, firmware=firmware)
         if quirks is not None:
             kind = dataclasses.replace(kind, quirks=quirks)
         self.clock = ManualClock(START_S)
@@ -126,6 +128,16 @@ def test_identified_by_its_profiles(bench):
     assert (driver.name, info.model, info.serial) == ("molto2", "Molto2v2", SERIAL)
     assert (info.clock_kind, info.credentials_max, info.recognised) == (ClockKind.FREE, 100, True)
     assert info.factory_keys is None
+
+
+def test_the_first_molto2_has_fifty_profiles_and_is_not_what_the_specification_is_about():
+    bench = Bench(model="Molto2")
+    driver, info = identify(bench.link())
+    assert (driver.name, info.model, info.credentials_max, info.recognised) == ("molto2", "Molto2", 50, False)
+    session = bench.session()
+    session.info()
+    assert session.credentials() == []
+    assert bench.sw(molto2.public_data_command(50)) == Sw.INCORRECT_P1_P2
 
 
 def test_nothing_is_spent_on_finding_out(bench):
@@ -338,6 +350,81 @@ def test_a_try_is_charged_before_it_is_compared(moment, right):
     raise AssertionError("a try takes more than a hundred flash operations")
 
 
+def swept(act, *, before=lambda session: None):
+    """The benches on which power failed in `act` at each flash operation in turn, at each moment, and came back."""
+    for moment in Moment:
+        for operation in range(1000):
+            bench = Bench()
+            session = bench.session()
+            session.authenticate(None)
+            before(session)
+            bench.flash.supply.arm(PowerCut(bench.flash.supply.operations + operation, moment))
+            finished = False
+            try:
+                act(bench, session)
+                finished = bench.flash.supply.on
+            except PowerLost:
+                bench.token.power_off()
+            bench.flash.supply.restore()
+            bench.token.power_off()
+            bench.token.power_on()
+            yield bench
+            if finished:
+                break
+        else:
+            raise AssertionError("it takes more than a thousand flash operations")
+
+
+def test_a_credential_is_listed_whole_or_not_at_all():
+    """Replaced by one with other parameters: at no moment is it a mixture of both."""
+    old, new = OtpParameters(), OtpParameters(algorithm=Algorithm.SHA256, digits=8, time_step_s=60)
+    other = Secret(b"another seed of 20 b")
+    seen = set()
+    for bench in swept(
+        lambda bench, session: session.put(credential(secret=other, parameters=new)),
+        before=lambda session: session.put(credential(parameters=old)),
+    ):
+        for found in bench.session().credentials():
+            secret = SEED if found.parameters == old else other
+            seen.add(found.parameters)
+            now = found.parameters.step_at(bench.clock.now())
+            assert bench.code_of("VPN") == code_at(secret, found.parameters, now)
+    assert seen == {old, new}
+
+
+def test_a_key_is_the_old_or_the_new_one():
+    def change(bench, session):
+        session.change_admin_key(MASTER)
+        bench.token.press_button()
+
+    obeyed = set()
+    for bench in swept(change):
+        factory = bench.prove() == Sw.OK
+        if not factory:
+            bench.session().authenticate(MASTER)
+        obeyed.add(factory)
+        assert bench.tries == 8
+    assert obeyed == {True, False}
+
+
+def test_a_factory_reset_is_whole():
+    def reset(bench, session):
+        session.factory_reset()
+        bench.token.press_button()
+
+    def fill(session):
+        session.put(credential("a"))
+        session.put(credential("b"))
+        session.lock_screen(True)
+
+    left = {
+        (len(view["credentials"]), bench.token._chip.screen_locked)
+        for bench in swept(reset, before=fill)
+        for view in [bench.token.inspect()]
+    }
+    assert left == {(2, True), (0, False)}
+
+
 class Guesser(RuleBasedStateMachine):
     """Right keys, wrong keys, old challenges, power cuts between: the counter is what the rules say, always."""
 
@@ -438,6 +525,23 @@ def test_no_lock_before_firmware_2_1():
     session.authenticate(None)
     with pytest.raises(NotSupported, match="2\\.1"):
         session.lock_screen(True)
+
+
+def test_no_title_can_command_the_screen(bench, admin):
+    admin.put(credential())
+    body = sm4_secure.encrypt(KEY, sm4_secure.pad(b"\n\x1b[2J\xff x"))
+    assert bench.sw(sm4_secure.secured(KEY, molto2.Ins.TITLE, 0, 0, body)) == Sw.OK
+    bench.token.press_button()
+    assert bench.token.screen().rpartition(" ")[0] == "0.\ufffd\ufffd[2J\ufffd x"
+
+
+@pytest.mark.parametrize("device_s", [-1, 1 << 32])
+def test_the_clock_has_32_bits(bench, admin, device_s):
+    admin.put(credential())
+    bench.oscillator.offset_us = (device_s - int(bench.clock.now())) * 1_000_000
+    seconds = device_s % (1 << 32)
+    assert admin.read_clock().device_s == seconds
+    assert bench.code_of("VPN") == code_at(SEED, OtpParameters(), seconds // 30)
 
 
 def test_the_screen_goes_dark(bench, admin):
@@ -605,3 +709,14 @@ def test_an_answer_altered_anywhere_is_never_taken_for_nonsense(data):
             act()
         except ProvisionError:
             continue
+
+
+def test_the_time_is_written_at_once(bench, admin, monkeypatch):
+    """Between the edge of the second and the command that sets the clock there is nothing else to do."""
+    admin.put(credential())
+    admin.read_clock()
+    sent = []
+    exchange = admin._link.exchange
+    monkeypatch.setattr(admin._link, "exchange", lambda command: sent.append(command[1]) or exchange(command))
+    admin.write_clock(1_800_000_000)
+    assert sent == [sm4_secure.Ins.CONFIG]

@@ -51,7 +51,7 @@ def test_info_says_what_it_does_not_know(run):
 def test_published_keys_are_nagged_about(programmed):
     ended = programmed("token", "delete", "vpn", "--serial", SERIAL)
     assert ended.exit_code == 0
-    assert "published factory keys" in ended.err
+    assert "obeys everybody, as it came from the factory" in ended.err
 
 
 def test_a_code_is_for_people(programmed):
@@ -124,6 +124,13 @@ def test_a_wrong_key_of_its_own_is_charged_once(run):
     right = run.file("own", "TOKEN2MOLTO1-KEY\n")
     assert run("token", "lock", "--token-key-file", right).exit_code == 0
     assert tries(run) == 8
+
+
+def test_a_key_is_nowhere_to_be_read(run):
+    ended = run("token", "lock", "--token-key-file", run.file("own", "planted customer key"), "-vv")
+    assert ended.exit_code == 6
+    for planted in ("planted", b"planted customer key".hex(), "cGxhbnRlZC"):
+        assert planted not in ended.out + ended.err
 
 
 def test_one_key_at_a_time(run):

@@ -10,6 +10,7 @@ from provision.errors import (
     AdminKeyIncorrect,
     InputError,
     OutcomeUnknown,
+    PinIncorrect,
     Quarantined,
     TokenError,
     UsageError,
@@ -18,13 +19,14 @@ from provision.model import Algorithm, OtpParameters, Secret
 from provision.otp import code_at
 from provision.station import keys
 from provision.station.program import Phase
-from provision.station.retire import RetireStep
+from provision.station.retire import RetireStep, reset
 from provision.station.states import State
 from provision.wire import molto2
 
 CREDENTIAL = "VPN"
 MOLTO2, DIES, STAYS = "molto2", "miniOTP-2-i", "C302-i"
 SEED = Secret(bytes(range(1, 21)))
+MASTER = Secret(bytes(range(32)))
 
 
 class Killed(BaseException):
@@ -168,6 +170,30 @@ def test_a_code_of_the_last_step_is_not_used_twice(shown):
     assert shown.clock.now() > before
 
 
+@pytest.mark.parametrize("name", [DIES, STAYS])
+def test_an_earlier_code_does_not_do_where_a_later_one_is_wanted(make_world, name):
+    """Somebody wrote the code down that proved the token, and types it again for the server's check."""
+
+    class Lazy(Owner):
+        noted = ""
+
+        def read_code(self, wanted):
+            code = super().read_code(wanted)
+            if self.noted and "earlier" not in wanted:
+                return self.noted
+            self.noted = code
+            return code
+
+    world = _world(make_world, name)
+    person = Lazy(world)
+    with pytest.raises(Killed):
+        run(world, person=person, observer=stop(State.REGISTERED))
+    with world.ledger() as ledger:
+        ledger.log_server_step(world.entry(), OtpParameters().step_at(world.clock.now()))
+    assert run(world, person=person).entry.state is State.DONE
+    assert person.read == 3
+
+
 def test_what_the_family_cannot_hold_is_found_out_first(make_world):
     world = _world(make_world, MOLTO2)
     with pytest.raises(InputError, match="no title"):
@@ -197,6 +223,53 @@ def test_a_key_that_nobody_confirmed_stays_the_factorys(molto):
     molto.clock.advance(60)
     assert run(molto).entry.state is State.DONE
     assert molto.token.inspect()["attempts_remaining"] == 8
+
+
+@pytest.mark.parametrize("pressed", [True, False])
+def test_cut_off_while_it_takes_its_key(molto, pressed):
+    """Whether somebody pressed the button meanwhile is found out with one try at most, and given back."""
+
+    class CutAtTheKey:
+        def around(self, link):
+            exchange = link.exchange
+
+            def cut(command):
+                reply = exchange(command)
+                if command[1] == molto2.Ins.CUSTOMER_KEY:
+                    raise OutcomeUnknown("the cable was pulled")
+                return reply
+
+            link.exchange = cut
+            return link
+
+    with pytest.raises(OutcomeUnknown):
+        run(molto, wrap=CutAtTheKey().around)
+    if pressed:
+        molto.token.press_button()
+    else:
+        molto.clock.advance(60)
+        with pytest.raises(AdminKeyIncorrect, match="the same command again") as caught:
+            run(molto)
+        assert caught.value.attempts_remaining == 7
+    assert run(molto).entry.state is State.DONE
+    assert molto.token.inspect()["attempts_remaining"] == 8
+
+
+def test_cut_off_at_every_command_that_is_more_than_a_question_it_converges(make_world):
+    cut, more = 0, True
+    while more:
+        world = _world(make_world, MOLTO2)
+        link = _Cut(cut, counts=lambda command: command[1] not in (0x41, 0xD7))
+        try:
+            run(world, wrap=link.around)
+            more = False
+        except OutcomeUnknown:
+            assert run(world).entry.state is State.DONE
+        assert len(world.devices()) == 1
+        assert len(world.token.inspect()["credentials"]) == 1
+        assert world.token.inspect()["attempts_remaining"] == 8
+        cut += 1
+    assert cut > 8
 
 
 def test_the_organisations_key_is_remembered_over_jobs(molto):
@@ -235,6 +308,62 @@ def test_a_wrong_key_costs_one_try_and_no_more(molto):
         run(molto)
     assert caught.value.attempts_remaining == 7
     assert molto.entry() is None
+
+
+class Absent(Owner):
+    """Whoever is asked goes away instead: with Ctrl-C, or because the file of codes has no more lines."""
+
+    def press_button(self, wanted):
+        raise InputError("no more lines")
+
+
+def test_a_change_of_keys_that_was_left_open_is_finished_by_the_same_command_again(molto):
+    """However often it is left: no key is presented until the token locks itself."""
+    for _ in range(8):
+        with pytest.raises(InputError):
+            run(molto, person=Absent(molto))
+        molto.clock.advance(60)
+        with pytest.raises(AdminKeyIncorrect) as caught:
+            run(molto)
+        assert caught.value.attempts_remaining == 7
+        assert "the one it had before" in caught.value.hint
+        molto.clock.advance(60)
+    assert run(molto).entry.state is State.DONE
+    assert molto.token.inspect()["attempts_remaining"] == 8
+
+
+def test_a_button_that_was_pressed_too_late_is_found_out(molto):
+    """The ledger says that the key is unchanged, and the token has changed it after all."""
+    with pytest.raises(AdminKeyIncorrect):
+        run(molto, person=Owner(molto, presses=False))
+    molto.token._chip.change_key(_customer_key_of(molto))
+    with pytest.raises(AdminKeyIncorrect) as caught:
+        run(molto)
+    assert "the same command again presents that one" in caught.value.hint
+    assert run(molto).entry.state is State.DONE
+
+
+def _customer_key_of(world):
+    from provision.families.derivation import derive
+
+    return molto2.sm4_key(derive(MASTER, "hwtoken molto2 customer key v1", world.serial, 16))
+
+
+def test_a_wrong_master_key_turns_no_proven_word_round(molto):
+    run(molto)
+    molto.clock.advance(60)
+    with pytest.raises(AdminKeyIncorrect):
+        molto.retire(admin_key=Secret(bytes(32)))
+    assert molto.retire().state is State.RETIRED
+
+
+def test_a_wipe_behind_the_jobs_back_can_be_put_on_record(molto):
+    run(molto)
+    with molto.session() as session, molto.ledger() as ledger:
+        reset(session, session.info(), molto.owner, ledger)
+    molto.retire()
+    assert run(molto).entry.state is State.DONE
+    assert molto.token.inspect()["attempts_remaining"] == 8
 
 
 def test_another_ones_credential_is_not_touched(molto):
@@ -360,16 +489,17 @@ def test_cut_off_at_every_exchange_a_rotation_converges(make_world):
 
 
 class _Cut:
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, counts=lambda command: True) -> None:
         self.left = at
+        self.counts = counts
 
     def around(self, link):
         exchange = link.exchange
 
         def cut(command):
             reply = exchange(command)
-            self.left -= 1
-            if self.left == -1:
+            self.left -= self.counts(command)
+            if self.left == -1 and self.counts(command):
                 raise OutcomeUnknown("the cable was pulled")
             return reply
 
@@ -396,6 +526,34 @@ def test_a_retirement_is_no_rotation(shown):
         shown.retire(admin_key=admin_key(shown), observer=killer)
     with pytest.raises(UsageError, match="being retired"):
         shown.rotate(admin_key=admin_key(shown), person=shown.owner)
+
+
+def test_nobody_at_the_screen_is_found_out_before_the_old_seed_is_gone(shown):
+    run(shown)
+    shown.clock.advance(86400)
+    with pytest.raises(UsageError, match="nobody can be asked"):
+        shown.rotate(admin_key=admin_key(shown))
+    assert shown.entry().state is State.DONE
+    assert login(shown).drift_steps == 0
+
+
+def test_a_wrong_pin_is_found_out_before_the_old_seed_is_gone(world):
+    world.run()
+    world.clock.advance(86400)
+    world.ask_pin = lambda: Secret(b"999999")
+    with pytest.raises(PinIncorrect) as caught:
+        world.rotate()
+    assert caught.value.attempts_remaining == 7
+    assert world.entry().state is State.DONE
+    assert world.login(world.code()).drift_steps == 0
+
+
+def test_a_rotation_asks_for_the_pin_once(world):
+    world.run()
+    world.clock.advance(86400)
+    asked = world.pins_asked
+    world.rotate()
+    assert world.pins_asked == asked + 1
 
 
 def test_the_reference_token_rotates_too(world):
