@@ -17,15 +17,15 @@ def counts(junit: pathlib.Path) -> tuple[int, int, int]:
 
 def main(folder: pathlib.Path, lanes: list[str]) -> int:
     sums = [0, 0, 0]
-    print(f"\n{'lane':<13}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    print(f"\n{'lane':<10}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for lane in lanes:
         status = folder / f"{lane}.status"
         code, seconds = status.read_text().split()[1:] if status.exists() else ("1", "0")
         junit = folder / f"{lane}.xml"
         passed, failed, skipped = counts(junit) if junit.exists() else (int(code == "0"), 0, 0)
-        if code != "0" and not failed:
-            failed = 1  # it broke outside its tests
-        print(f"{lane:<13}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9}")
+        if not failed and (code != "0" or not passed):
+            failed = 1  # it broke outside its tests, or had none to run
+        print(f"{lane:<10}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9}")
         sums = [a + b for a, b in zip(sums, (passed, failed, skipped), strict=True)]
     print(f"\n{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped")
     return 1 if sums[1] or not sums[0] else 0

@@ -141,6 +141,7 @@ def _family(release: Release) -> Family:
         functions=(CCID,),
         instructions=(oath.Ins, yubikey.Ins),
         chip=chip,
+        serial_prefix="2",  # a number, and no leading zero
     )
 
 

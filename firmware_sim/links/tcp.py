@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from firmware_sim.links.listener import Listener
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import LOOPBACK, Lines, PortOptions
 from firmware_sim.links.recorded import recorded
-from firmware_sim.links.sockets import accept, listen
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
 
@@ -18,41 +18,28 @@ def open_port(loop: Loop, lines: Lines, options: PortOptions) -> TcpPort:
 
 
 class TcpPort:
-    """Implements Port. `port` 0 takes a free one; it stays the same over unplug and plug.
-
-    Anyone who reaches `host` and the port can talk to the token: keep it on the loopback interface.
-    """
+    """Implements Port. `host`, `port`: as listener.Listener has it."""
 
     def __init__(self, loop: Loop, link: DeviceLink, host: str = LOOPBACK, port: int = 0) -> None:
         self._loop = loop
         self._link = link
-        self._host = host
-        self._port = port
-        self._listener: socket.socket | None = None
+        self._listener = Listener(loop, self._called, host, port)
         self._client: socket.socket | None = None
         self._stream: Stream | None = None
 
     @property
     def address(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"tcp:{host}:{self._port}"
+        return f"tcp:{self._listener.place}"
 
     @property
     def plugged(self) -> bool:
-        return self._listener is not None
+        return self._listener.is_open
 
     def plug(self) -> None:
-        if self._listener is not None:
-            return
-        self._listener = listen(self._host, self._port)
-        self._port = self._listener.getsockname()[1]
-        self._loop.add(self._listener.fileno(), self._accept)
+        self._listener.open()
 
     def unplug(self) -> None:
-        if self._listener is not None:
-            self._loop.remove(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
+        self._listener.close()
         self._drop_client()
         self._link.disconnect()
 
@@ -63,12 +50,7 @@ class TcpPort:
     def _is_sent(self) -> bool:
         return self._stream is None or self._stream.drained
 
-    def _accept(self, _events: int) -> None:
-        if self._listener is None:
-            return
-        client = accept(self._listener)
-        if client is None:
-            return
+    def _called(self, client: socket.socket) -> None:
         if self._client is not None:
             client.close()
             return

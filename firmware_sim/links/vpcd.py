@@ -161,9 +161,7 @@ class VpcdPort:
     def unplug(self) -> None:
         self._plugged = False
         self._line.disconnect()
-        if self._dialling is not None:
-            self._dialling.close()
-            self._dialling = None
+        self._give_up()
 
     def after_reply(self, action: Callable[[], None]) -> None:
         self._loop.when(lambda: self._stream is None or self._stream.drained, action)
@@ -199,6 +197,7 @@ class VpcdPort:
         if not self._plugged or self._connection is not None:
             return True
         if not self._lines.carries:
+            self._give_up()  # a reader that has taken the call already would wait for a mute card
             return False
         if self._dialling is None:
             family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
@@ -213,6 +212,11 @@ class VpcdPort:
             return False
         self._connected(dialling)
         return True
+
+    def _give_up(self) -> None:
+        if self._dialling is not None:
+            self._dialling.close()
+            self._dialling = None
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> VpcdPort:

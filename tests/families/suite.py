@@ -17,7 +17,7 @@ _Test = TypeVar("_Test", bound=Test)
 
 
 @dataclass(frozen=True)
-class Exception_:
+class Excepted:
     """A test that a kind of token fails because what it imitates does. `source`: who says so; never this project."""
 
     kind: str
@@ -26,10 +26,31 @@ class Exception_:
     source: str
 
 
-EXCEPTIONS: tuple[Exception_, ...] = ()
+EXCEPTIONS: tuple[Excepted, ...] = ()
 
-# The wires, and the lane that a wire needs (a pytest mark), if `make test` has not got it.
-LINKS = {"inprocess": None, "pty": None, "usbip": None, "vpcd": "pcsc", "vhci": "kernel"}
+
+@dataclass(frozen=True)
+class Wire:
+    """`lane`: the pytest mark of what it needs, if `make test` has not got it. `is_slow`: tests of what is above the
+    wire are not repeated on it."""
+
+    lane: str | None = None
+    is_slow: bool = False
+
+
+WIRES = {
+    "inprocess": Wire(),
+    "pty": Wire(),
+    "usbip": Wire(),
+    "vpcd": Wire("pcsc"),
+    "vhci": Wire("kernel", is_slow=True),
+}
+
+
+def above_the_wire(test: _Test) -> _Test:
+    """A test of what no wire can spoil: arithmetics, and what a driver refuses by itself."""
+    test.above_the_wire = True  # type: ignore[attr-defined]
+    return test
 
 
 def needs(*capabilities: Capability, so_that: Callable[[Kind], bool] = lambda kind: True) -> Callable[[_Test], _Test]:
@@ -42,18 +63,20 @@ def needs(*capabilities: Capability, so_that: Callable[[Kind], bool] = lambda ki
     return mark
 
 
-def is_for(test: Test, kind: Kind) -> bool:
-    condition: Callable[[Kind], bool] | None = getattr(test, "needs", None)
-    return condition is None or condition(kind)
+def is_for(test: Test, kind: Kind, link: str) -> bool:
+    condition: Callable[[Kind], bool] = getattr(test, "needs", lambda kind: True)
+    repeated = not (WIRES[link].is_slow and hasattr(test, "above_the_wire"))
+    return link in kind.links and repeated and condition(kind)
 
 
-def exception(test: str, kind: Kind) -> Exception_ | None:
+def exception(test: str, kind: Kind) -> Excepted | None:
     return next((one for one in EXCEPTIONS if (one.kind, one.test) == (kind.name, test)), None)
 
 
 def on_every_link(kind: Kind) -> pytest.MarkDecorator:
-    """For tests of one family: the fixture `target` is a token of that kind on each of its wires."""
-    params = [pytest.param((kind, link), id=link, marks=_lane(link)) for link in LINKS if link in kind.links]
+    """For tests of one family: the fixture `target` is a token of that kind on each of its wires but the slow ones."""
+    links = [link for link in kind.links if not WIRES[link].is_slow]
+    params = [pytest.param((kind, link), id=link, marks=_lane(link)) for link in links]
     return pytest.mark.parametrize("wire", params, indirect=True, scope="module")
 
 
@@ -63,13 +86,13 @@ def on_every_kind(test: Test) -> list[ParameterSet]:
     for kind in KINDS:
         excepted = exception(test.__name__, kind)
         why = [pytest.mark.xfail(strict=True, reason=f"{excepted.why}: {excepted.source}")] if excepted else []
-        for link in LINKS:
-            if link in kind.links and is_for(test, kind):
+        for link in WIRES:
+            if is_for(test, kind, link):
                 marks = [*_lane(link), *why]
                 params.append(pytest.param((kind, link), id=f"{kind.name}-{link}".replace(" ", "-"), marks=marks))
     return params
 
 
 def _lane(link: str) -> list[pytest.MarkDecorator]:
-    lane = LINKS[link]
+    lane = WIRES[link].lane
     return [getattr(pytest.mark, lane)] if lane else []

@@ -30,11 +30,17 @@ START = 1_767_225_600.25  # 2026-01-01 00:00:00.25 UTC: between two edges
 
 ALL_HASHES = frozenset(Algorithm)
 
+_QUICK = ("inprocess", "usbip")
+_ALL = (*_QUICK, "vpcd", "vhci")  # one token of each family takes the slow ways
+
 
 @dataclass(frozen=True)
 class Kind:
-    """A token of a family, and what it can hold. `links`: where the suite meets it. `room`: how many credentials.
-    `name_bytes`: the longest name, 0 where it knows none. `touch`: whether a credential may demand one."""
+    """A token of a family, and what it can hold.
+
+    `links`: where the suite meets it. `room`: how many credentials. `name_bytes`: the longest name, 0 where it knows
+    none. `touch`: whether a credential may demand one. `renames`: whether it may get another name.
+    """
 
     name: str
     family: str
@@ -43,7 +49,7 @@ class Kind:
     clock: ClockKind
     room: int
     name_bytes: int
-    links: tuple[str, ...] = ("inprocess", "usbip", "vpcd", "vhci")
+    links: tuple[str, ...] = _ALL
     model: str | None = None
     firmware: str | None = None
     hashes: frozenset[Algorithm] = ALL_HASHES
@@ -51,6 +57,7 @@ class Kind:
     steps_s: tuple[int, ...] = (30, 45, 60, 3600)
     hotp: bool = True
     touch: bool = True
+    renames: bool = True
 
     @property
     def simulated(self) -> SimulatedFamily:
@@ -72,7 +79,7 @@ _YUBIKEY = frozenset(
         Capability.READ_LOCK,
     }
 )
-_TOKEN2_HASHES = frozenset({Algorithm.SHA1, Algorithm.SHA256})
+_NO_SHA512 = frozenset({Algorithm.SHA1, Algorithm.SHA256})
 
 KINDS = (
     Kind(
@@ -95,7 +102,7 @@ KINDS = (
         ClockKind.FREE,
         room=64,
         name_bytes=64,
-        links=("inprocess", "pty", "usbip", "vpcd", "vhci"),
+        links=("pty", *_ALL),
     ),
     Kind("yubikey 5.7.4", "yubikey", "20260101", _YUBIKEY, ClockKind.NONE, room=64, name_bytes=64),
     Kind(
@@ -106,8 +113,10 @@ KINDS = (
         ClockKind.NONE,
         room=32,
         name_bytes=64,
+        links=_QUICK,
         firmware="4.2.7",
-        hashes=_TOKEN2_HASHES,
+        hashes=_NO_SHA512,
+        renames=False,
     ),
     Kind(
         "molto2",
@@ -129,7 +138,7 @@ KINDS = (
         ClockKind.FREE,
         room=100,
         name_bytes=12,
-        hashes=_TOKEN2_HASHES,
+        hashes=_NO_SHA512,
         digits=(6, 8),
         steps_s=(30, 60),
         hotp=False,
@@ -144,16 +153,17 @@ KINDS = (
             clock,
             room=1,
             name_bytes=0,
+            links=links,
             model=model,
-            hashes=_TOKEN2_HASHES,
+            hashes=_NO_SHA512,
             digits=(6,),
             steps_s=(30, 60),
             hotp=False,
             touch=False,
         )
-        for model, prefix, clock in (
-            ("OTPC-P2-i", family("token2", model="OTPC-P2-i").serial_prefix, ClockKind.WITH_SEED),
-            ("C302-i", family("token2", model="C302-i").serial_prefix, ClockKind.FREE),
+        for model, prefix, clock, links in (
+            ("OTPC-P2-i", family("token2", model="OTPC-P2-i").serial_prefix, ClockKind.WITH_SEED, _ALL),
+            ("C302-i", family("token2", model="C302-i").serial_prefix, ClockKind.FREE, _QUICK),
         )
     ),
 )
@@ -305,13 +315,14 @@ class Process:
     def begin(self) -> None:
         self._press = False
         self._control.request("battery", event="replace")
-        self._power("off")
-        self._power("on", hold_button=True)
-        can, session = self.kind.capabilities, self.session()
+        can = self.kind.capabilities
         if Capability.KEYLESS_RESET in can:
-            session.factory_reset()
+            self.session().factory_reset()
             if Capability.BUTTON_CONFIRMS in can:
                 self.press()
+        elif Capability.FACTORY_RESET in can:
+            self._power("off")
+            self._power("on", hold_button=True)
         session = self.session()
         session.authenticate(None)
         if Capability.FACTORY_RESET not in can:

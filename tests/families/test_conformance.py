@@ -25,7 +25,7 @@ from provision.families.driver import identify
 from provision.model import Algorithm, Capability, NewCredential, OathType, OtpParameters, PinState, Secret
 from provision.otp import code_at
 from provision.station.timing import set_time
-from tests.families.suite import needs, on_every_kind
+from tests.families.suite import above_the_wire, needs, on_every_kind
 from tests.families.targets import code_of
 from tests.vectors.rfc import RFC4226_D, RFC6238_B, SECRET_SHA1, SECRET_SHA256, SECRET_SHA512
 
@@ -78,6 +78,7 @@ def test_it_is_known_for_what_it_is(target, kind):
     assert (driver.name, info.family, info.serial) == (kind.family, kind.family, kind.serial)
 
 
+@above_the_wire
 def test_a_blank_token_says_so(kind, session):
     info = session.info()
     assert info.capabilities == kind.capabilities
@@ -103,6 +104,7 @@ def test_codes_are_pyotps(target, kind, admin):
         assert code == code_at(SEED, parameters, step, allow_short_seed=True), parameters
 
 
+@above_the_wire
 @pytest.mark.parametrize("size", [1, 10, 14, 20, 32, 63])
 def test_seeds_of_every_length(target, kind, admin, size):
     seed = Secret(bytes(i * 7 % 251 + 1 for i in range(size)))
@@ -111,6 +113,7 @@ def test_seeds_of_every_length(target, kind, admin, size):
     assert code == code_at(seed, DEFAULTS, step, allow_short_seed=True)
 
 
+@above_the_wire
 @needs(Capability.CODE_READ, so_that=lambda kind: kind.hotp)
 def test_hotp_counts_on(kind, admin):
     parameters = OtpParameters(OathType.HOTP, counter=7)
@@ -118,12 +121,14 @@ def test_hotp_counts_on(kind, admin):
     assert [admin.calculate("vpn").value for _ in range(3)] == [code_at(SEED, parameters, n) for n in (7, 8, 9)]
 
 
+@above_the_wire
 @needs(Capability.CODE_READ, so_that=lambda kind: kind.hotp)
 def test_rfc_4226_appendix_d(kind, admin):
     admin.put(credential(kind, secret=Secret(SECRET_SHA1), parameters=HOTP))
     assert [admin.calculate("vpn").value for _ in RFC4226_D] == RFC4226_D
 
 
+@above_the_wire
 @needs(Capability.CODE_READ)
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_rfc_6238_appendix_b(kind, admin, algorithm):
@@ -159,6 +164,7 @@ def test_no_touch(target, kind, admin):
         code_of(target, admin, "vpn", DEFAULTS)
 
 
+@above_the_wire
 @needs(Capability.CODE_READ)
 @pytest.mark.parametrize("step", [-1, 1 << 64])
 def test_a_step_out_of_range_is_our_own_mistake(session, step):
@@ -180,6 +186,7 @@ def test_listing_gives_back_what_was_put(kind, admin):
     assert {(each.own_clock, each.pin) for each in (one, two)} == {(kind.own_clock, False)}
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_a_full_token_is_listed_whole_and_takes_no_more(kind, admin):
     names = [f"{n:03d}".ljust(kind.name_bytes, "n") for n in range(kind.room)]
@@ -191,6 +198,7 @@ def test_a_full_token_is_listed_whole_and_takes_no_more(kind, admin):
     admin.put(credential(kind, names[0], secret=OTHER_SEED))  # in the place of the one before
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_put_replaces_the_credential_of_that_name(target, kind, admin):
     longer = OtpParameters(time_step_s=60)
@@ -212,7 +220,8 @@ def test_delete_and_reset(kind, admin):
     assert admin.credentials() == []
 
 
-@needs(Capability.LIST, so_that=lambda kind: kind.name != "yubikey 4.2.7")
+@above_the_wire
+@needs(Capability.LIST, so_that=lambda kind: kind.renames)
 def test_rename_keeps_all_but_the_name(target, kind, admin):
     parameters = OtpParameters(algorithm=Algorithm.SHA256, time_step_s=60)
     admin.put(credential(kind, "a", parameters=parameters))
@@ -227,6 +236,7 @@ def test_rename_keeps_all_but_the_name(target, kind, admin):
         admin.rename("a", "d")
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_what_is_not_there_is_named(kind, admin):
     admin.put(credential(kind, "a"))
@@ -241,6 +251,7 @@ def test_what_is_not_there_is_named(kind, admin):
     assert [one.name for one in admin.credentials()] == ["a"]
 
 
+@above_the_wire
 @needs(Capability.LIST)
 def test_names_as_long_as_they_may_be(kind, admin):
     name = "n" * kind.name_bytes
@@ -252,6 +263,7 @@ def test_names_as_long_as_they_may_be(kind, admin):
     assert [one.name for one in admin.credentials()] == [name]
 
 
+@above_the_wire
 @needs(Capability.CHECK_VALUE)
 def test_check_value_tells_one_seed_from_another(kind, admin):
     admin.put(credential(kind))
@@ -259,6 +271,7 @@ def test_check_value_tells_one_seed_from_another(kind, admin):
     assert admin.check_value("vpn", OTHER_SEED) is False
 
 
+@above_the_wire
 def test_what_it_cannot_hold_is_refused_before_anything_is_sent(kind, admin):
     admin.info()
     cannot = [{"parameters": OtpParameters(algorithm=algorithm)} for algorithm in set(Algorithm) - kind.hashes]
@@ -284,10 +297,11 @@ def test_what_it_cannot_hold_is_refused_before_anything_is_sent(kind, admin):
 # The administrator
 
 
+@above_the_wire
 def test_an_administrators_command_needs_authenticate(kind, session):
     can = kind.capabilities
     calls = [session.reset, lambda: session.put(credential(kind)), lambda: session.delete("vpn")]
-    calls += [lambda: session.rename("a", "b")] if Capability.LIST in can and kind.firmware != "4.2.7" else []
+    calls += [lambda: session.rename("a", "b")] if Capability.LIST in can and kind.renames else []
     calls += [lambda: session.change_admin_key(MASTER)] if Capability.ADMIN_KEY in can else []
     calls += [lambda: session.write_clock(0)] if Capability.CLOCK_SET in can else []
     calls += [lambda: session.unblock(None)] if Capability.PIN in can else []
@@ -320,6 +334,7 @@ def test_the_organisations_key_replaces_the_factorys_for_good(target, kind, admi
     last.delete("vpn")
 
 
+@above_the_wire
 @needs(Capability.ADMIN_KEY)
 def test_a_master_key_that_cannot_be_the_tokens(session):
     with pytest.raises(AdminKeyIncorrect):
@@ -328,6 +343,21 @@ def test_a_master_key_that_cannot_be_the_tokens(session):
         session.authenticate(Secret(b"x" * 15))
 
 
+@above_the_wire
+@needs(Capability.READ_LOCK)
+def test_what_it_holds_is_told_to_the_administrator_only(target, kind, admin):
+    admin.put(credential(kind))
+    change_master(target, admin, MASTER)
+    stranger = target.session()
+    assert stranger.info().credentials_used is None
+    for call in (stranger.credentials, lambda: code_of(target, stranger, "vpn", DEFAULTS)):
+        with pytest.raises(AdminKeyIncorrect):
+            call()
+    stranger.authenticate(MASTER)
+    assert [one.name for one in stranger.credentials()] == ["vpn"]
+
+
+@above_the_wire
 @needs(Capability.OWN_KEY)
 def test_a_wrong_key_of_its_own(session):
     with pytest.raises(AdminKeyIncorrect):
@@ -353,6 +383,7 @@ def test_factory_reset(target, kind, admin):
     assert again.credentials() == []
 
 
+@above_the_wire
 @needs(Capability.KEYLESS_RESET)
 def test_whoever_holds_it_may_reset_it(target, kind, admin):
     admin.put(credential(kind))
@@ -381,6 +412,7 @@ def test_setting_the_clock(target, admin):
     assert -0.001 <= done.residual.hi_ms < slack_ms
 
 
+@above_the_wire
 @needs(Capability.CLOCK_SET)
 @pytest.mark.parametrize("seconds", [-1, 1 << 40])
 def test_a_time_that_is_none(admin, seconds):
@@ -389,6 +421,7 @@ def test_a_time_that_is_none(admin, seconds):
         admin.write_clock(seconds)
 
 
+@above_the_wire
 @needs(Capability.CLOCK_SET)
 def test_a_clock_that_stands_still(target, admin):
     admin.assume(DEFAULTS)
@@ -435,6 +468,7 @@ LACKING = {
 }
 
 
+@above_the_wire
 def test_what_it_lacks_is_refused_by_name(kind, admin):
     for capability in LACKING.keys() - kind.capabilities:
         for call in LACKING[capability]:

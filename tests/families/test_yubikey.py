@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from firmware_sim.families.family import family
 from firmware_sim.families.yubikey import serial_number
 from firmware_sim.flash import Moment, PowerCut, seeded_subset
 from firmware_sim.seams import PowerLost
@@ -424,6 +425,12 @@ def test_every_serial_is_a_number(serial):
     number = serial_number(serial)
     assert 0 <= number < 1 << 32
     assert serial_number(str(number)) == number
+
+
+@given(st.integers(0, 10**8 - 1))
+def test_a_serial_that_the_simulator_chooses_is_the_one_that_the_token_tells(number):
+    serial = f"{family('yubikey').serial_prefix}{number:08d}"
+    assert str(serial_number(serial)) == serial
 
 
 # Bad input, and the power

@@ -303,6 +303,22 @@ def test_power_that_fails_in_a_command_takes_the_card_out(
     until(loop, reader.inserted)
 
 
+def test_power_that_fails_while_it_dials_takes_the_call_back(
+    loop: Loop, reader: Reader, cable: Cable, port: VpcdPort
+) -> None:
+    cable.disconnect()
+    assert reader.ask(loop, ASK_ATR) is None
+
+    def called() -> bool:  # before the token has looked what became of its call
+        cable.carries = not reader.inserted()
+        return not cable.carries
+
+    until(loop, called)
+    assert reader.ask(loop, ASK_ATR) is None
+    some_time_passes(loop)
+    assert not reader.inserted()
+
+
 def test_unplugged_it_stays_away(loop: Loop, reader: Reader, port: VpcdPort) -> None:
     port.unplug()
     assert not port.plugged
