@@ -154,7 +154,11 @@ class Administrator:
         """Raises UsageError, InputError, AdminKeyIncorrect."""
         if self.token_key_file is None:
             session.authenticate(context.secrets.admin_key(self.admin_key_file))
-            if self.admin_key_file is None and Capability.ADMIN_KEY in info.capabilities:
+            if (
+                self.admin_key_file is None
+                and Capability.ADMIN_KEY in info.capabilities
+                and info.factory_keys is not False
+            ):
                 context.say(
                     f"warning: token {info.serial} obeys everybody, as it came from the factory; "
                     "`provision token set-admin-key` gives it a key of yours"

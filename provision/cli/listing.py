@@ -11,7 +11,7 @@ import click
 from provision.cli.context import Context, capture_option, common_options, token_option
 from provision.cli.output import table
 from provision.cli.station_options import known_ledger, ledger_option
-from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
+from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError, TokenError
 from provision.families.driver import identify
 from provision.families.identities import family_of, family_of_reader
 from provision.links.ports import Place, serial_ports
@@ -94,7 +94,7 @@ def _probed(context: Context, address: str) -> tuple[str, TokenInfo | None]:
         return "busy", None
     except PermissionDenied:
         return "no permission", None
-    except ProtocolError:
+    except (ProtocolError, TokenError):
         return "foreign", None
     except LinkError:
         return "silent", None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from provision.cli.context import Context, pin_option, token_key_option
 from provision.cli.person import codes_option, person_of
 from provision.cli.station_options import master_key_option, passphrase, passphrase_option, undisciplined_option
-from provision.errors import AdminKeyIncorrect, LedgerError, LinkError, ServerError, TokenError
+from provision.errors import AdminKeyIncorrect, LedgerError, LinkError, RemoteProtocolError, ServerError, TokenError
 from provision.model import Capability, ClockKind, Secret, TokenInfo
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from provision.station.program import Observer, Outcome, Phase
     from provision.station.states import State
 
-_RESUMABLE = (LinkError, TokenError, ServerError, LedgerError)
+_RESUMABLE = (LinkError, RemoteProtocolError, TokenError, ServerError, LedgerError)
 
 
 @dataclass(frozen=True, slots=True)

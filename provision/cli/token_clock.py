@@ -35,9 +35,11 @@ def set_time(
     from provision.station.discipline import require_discipline
     from provision.station.timing import set_time as set_token_time
 
-    verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
     with context.token(address) as (session, info):
+        if Capability.CLOCK_SET not in info.capabilities:
+            session.read_clock()  # its driver says why not
         _require_seed_survives(info)
+        verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
         if Capability.LIST not in info.capabilities:
             session.assume(assumed_parameters(context, ledger_path, info, parameters))
         administrator.authenticate(context, session, info)

@@ -15,6 +15,7 @@ from provision.cli.context import (
     token_option,
 )
 from provision.cli.person import codes_option, person_of
+from provision.model import Capability
 
 new_pin_option = click.option(
     "--new-pin-file", metavar="FILE", help="The new PIN, - for standard input (default: ask)."
@@ -58,7 +59,8 @@ def unblock(
     if keep_pin and new_pin_file is not None:
         raise click.UsageError("--keep-pin and --new-pin-file exclude each other")
     with context.token(address) as (session, info):
-        administrator.authenticate(context, session, info)
+        if Capability.PIN in info.capabilities:  # else its driver says why not
+            administrator.authenticate(context, session, info)
         session.unblock(None if keep_pin else context.secrets.new_pin(new_pin_file))
         what = "kept" if keep_pin else "replaced"
         context.result({"serial": info.serial, "pin": what}, f"token {info.serial} is unblocked, its PIN {what}")

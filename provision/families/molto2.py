@@ -24,6 +24,7 @@ from provision.errors import (
     RemoteProtocolError,
     StorageFull,
 )
+from provision.families.applets import decoded
 from provision.families.derivation import derive
 from provision.families.identities import USB_IDENTITIES
 from provision.families.refusal import Reasons, refusal
@@ -32,7 +33,6 @@ from provision.families.sm4_session import (
     HASHES,
     Sm4Session,
     asked,
-    decoded,
     unix_time,
 )
 from provision.links.link import Link
@@ -268,7 +268,7 @@ class Molto2Session(Sm4Session):
         titles = {number: molto2.decode_title(data.title) for number, data in found.items()}
         common = Counter(titles.values())
         return {
-            f"#{number}" if title is None or common[title] > 1 else title: (number, found[number])
+            f"#{number}" if title is None or title[0] == "#" or common[title] > 1 else title: (number, found[number])
             for number, title in titles.items()
         }
 
@@ -381,9 +381,13 @@ def _info(link: Link) -> TokenInfo:
 
 
 def _credential(name: str, data: molto2.PublicData) -> CredentialInfo:
-    try:
-        algorithm = ALGORITHMS[HashKind(data.hash)]
-    except ValueError:
-        raise RemoteProtocolError(f"the credential {name!r} has a hash {data.hash} that nobody knows") from None
-    parameters = OtpParameters(algorithm=algorithm, digits=data.digits, time_step_s=data.time_step_s)
+    known = data.hash in ALGORITHMS and data.digits in molto2.DIGITS and data.time_step_s in sm4_secure.TIME_STEPS
+    if not known:
+        raise RemoteProtocolError(
+            f"the credential {name!r} has a hash {data.hash}, {data.digits} digits and steps of {data.time_step_s} s, "
+            "which no Molto2 has"
+        )
+    parameters = OtpParameters(
+        algorithm=ALGORITHMS[HashKind(data.hash)], digits=data.digits, time_step_s=data.time_step_s
+    )
     return CredentialInfo(name, parameters, own_clock=True, pin=False, touch=False)

@@ -296,7 +296,7 @@ class YubikeySession(LackingSession):
         if config.serial is None:
             raise TokenError(
                 f"{self._who} does not tell its serial, and nothing can go on record without",
-                hint="make it visible with Yubico's `ykman otp settings --serial-usb-visible`",
+                hint="make it readable: Yubico's `ykman otp settings SLOT` does by default, for a slot that is in use",
             )
         self._version = config.version or greeting.version
         self._serial = str(config.serial)
@@ -349,7 +349,7 @@ class YubikeySession(LackingSession):
         if challenge is None:
             raise AdminKeyIncorrect(
                 f"{self._who} has no password yet",
-                hint="leave the key away, or give the token one first with `token set-admin-key`",
+                hint="leave the key away, or give the token one first with `provision token set-admin-key`",
             )
         try:
             self._validate(key, challenge)

@@ -272,7 +272,6 @@ class CcidLink:
     def _unknown(self, cause: str) -> OutcomeUnknown:
         return OutcomeUnknown(
             f"{cause}; whether the token carried out the last command is unknown",
-            hint="reconnect the token and run the same command again: it finds out",
         )
 
 

@@ -120,7 +120,10 @@ class Ledger:
     def unseal(self, entry: Entry, passphrase: Secret) -> Secret:
         """The seed of a job that is not DONE. Raises SeedAuthentication, LedgerError if it was destroyed."""
         if entry.sealed is None:
-            raise LedgerError(f"the ledger holds no seed of token {entry.serial}")
+            raise LedgerError(
+                f"the ledger holds no seed of token {entry.serial}",
+                hint="start over: `provision token retire`, then `provision token program`",
+            )
         return sealing.unseal(entry.sealed, sealing.unwrap(self.key_pair, passphrase), entry.context)
 
     def advance(self, entry: Entry, state: State, note: str = "", **columns: bytes | str | int | None) -> Entry:
@@ -147,7 +150,10 @@ class Ledger:
             (state.value, now, *columns.values(), str(entry.uuid), entry.state.value),
         ).rowcount
         if changed != 1:
-            raise LedgerError(f"the job of token {entry.serial} was changed by another process")
+            raise LedgerError(
+                f"the job of token {entry.serial} was changed by another process",
+                hint="see how far it is with `provision ledger show`, then run the same command again",
+            )
         _note(connection, entry.uuid, now, state.value, note)
 
     def log_server_step(self, entry: Entry, step: int) -> Entry:

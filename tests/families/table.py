@@ -19,9 +19,9 @@ current. What each family is, and on what evidence, is in [families/](families/)
 ## The suite, by family and wire
 
 Tests that a token has to pass: those for which it has the capabilities. `make test` runs them on the first three wires,
-`make test-pcsc` on vpcd, a card in a reader of Debian's pcscd, and `make test-kernel` on vhci, a USB device in a guest
-whose Linux enumerates it (the reference token on its serial line, the others through libusb), where tests of what no
-wire can spoil are not repeated."""
+`make test-pcsc` on vpcd, a card in a reader of Debian's pcscd, `make test-kernel-families` on vhci, a USB device in a
+guest whose Linux enumerates it (the reference token on its serial line, the others through libusb), where tests of what
+no wire can spoil are not repeated."""
 
 
 def tests() -> Iterator[tuple[str, Test]]:

@@ -19,7 +19,8 @@ from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
 from firmware_sim.links.framed import FramedLink as DeviceFramedLink
-from firmware_sim.seams import Battery, OscillatorError
+from firmware_sim.seams import Battery
+from firmware_sim.testing.bench import SteadyOscillator
 from provision.clock import Clock, FileClock
 from provision.families.driver import Session, load
 from provision.links.inprocess import open_channel, open_device
@@ -209,25 +210,6 @@ def code_of(target: Target, session: Session, name: str, parameters: OtpParamete
     raise AssertionError(f"no code of {name} on the screen")
 
 
-class SteppedOscillator:
-    """Device time = true time + a constant, until it stops."""
-
-    def __init__(self) -> None:
-        self.offset_us = 0
-        self.stopped = False
-
-    def device_time_us(self, now: float) -> int | None:
-        return None if self.stopped else round(now * 1_000_000) + self.offset_us
-
-    def battery_status(self, now: float) -> Battery:
-        return Battery.STOPPED if self.stopped else Battery.GOOD
-
-    def set_device_time(self, now: float, device_s: int) -> None:
-        if self.stopped:
-            raise OscillatorError("the battery is dead")
-        self.offset_us = device_s * 1_000_000 - round(now * 1_000_000)
-
-
 class InProcess:
     """A token in this process: behind serial frames if it has a serial line, else APDU by APDU."""
 
@@ -235,7 +217,7 @@ class InProcess:
         self.kind = kind
         self.clock = clock
         self.random = random.Random(20260101)
-        self.oscillator = SteppedOscillator()
+        self.oscillator = SteadyOscillator()
         simulated = kind.simulated
         self.flash = MemoryFlash(simulated.flash.page_size, simulated.flash.page_count)
         self.token = Token(
@@ -274,7 +256,7 @@ class InProcess:
         self.oscillator.offset_us += seconds * 1_000_000
 
     def stop_clock(self) -> None:
-        self.oscillator.stopped = True
+        self.oscillator.battery = Battery.STOPPED
 
     def restart(self) -> None:
         self.token.power_off()

@@ -130,13 +130,15 @@ def test_rfc_4226_appendix_d(kind, admin):
 
 @above_the_wire
 @needs(Capability.CODE_READ)
-@pytest.mark.parametrize("algorithm", Algorithm)
-def test_rfc_6238_appendix_b(kind, admin, algorithm):
-    if algorithm not in kind.hashes:
-        return  # refused: see below
+def test_rfc_6238_appendix_b(kind, admin):
+    for column, algorithm in enumerate(Algorithm):
+        if algorithm in kind.hashes:
+            check_rfc_6238(kind, admin, algorithm, column)
+
+
+def check_rfc_6238(kind, admin, algorithm, column):
     parameters = OtpParameters(algorithm=algorithm, digits=8)
     admin.put(credential(kind, secret=Secret(RFC6238_SECRETS[algorithm]), parameters=parameters))
-    column = list(Algorithm).index(algorithm)
     for unix_s, codes in RFC6238_B.items():
         step = parameters.step_at(unix_s)
         if kind.own_clock:

@@ -24,6 +24,7 @@ from provision.errors import (
     NotSupported,
     PinBlocked,
     ProvisionError,
+    RemoteProtocolError,
     StorageFull,
     TokenRefused,
 )
@@ -199,12 +200,20 @@ def test_the_same_name_again_takes_the_same_profile(bench, admin):
 def test_titles_that_tell_nothing_are_replaced_by_numbers(bench, admin):
     admin.put(credential("a"))
     admin.put(credential("b"))
-    for title in (b"a", b"\xff\xfe"):
+    for title in (b"a", b"\xff\xfe", b"#0"):
         body = sm4_secure.encrypt(KEY, sm4_secure.pad(title))
         bench.sw(sm4_secure.secured(KEY, molto2.Ins.TITLE, 0, 1, body))
         assert [one.name for one in admin.credentials()] == ["#0" if title == b"a" else "a", "#1"]
     admin.rename("#1", "c")
     assert [one.name for one in admin.credentials()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("field", ["hash", "digits", "time_step_s"])
+def test_what_no_molto2_has_is_not_believed(admin, monkeypatch, field):
+    data = dataclasses.replace(molto2.PublicData(b"a", 5, 5, 1, 30, 6, True), **{field: 0})
+    monkeypatch.setattr(admin._link, "exchange", lambda command: data.encode() + b"\x90\x00")
+    with pytest.raises(RemoteProtocolError, match="no Molto2 has"):
+        admin.credentials()
 
 
 def test_a_deleted_credentials_title_is_gone_too(bench, admin):
@@ -266,6 +275,44 @@ def test_the_organisations_key_is_taken_over_by_a_press(bench, admin):
     with pytest.raises(AdminKeyIncorrect):
         session.authenticate(None)
     assert bench.tries == 7
+
+
+@pytest.mark.parametrize("ends", ["another challenge", "a new key", "a new key by another host", "a factory reset"])
+def test_what_ends_a_session(bench, ends):
+    lock = molto2.screen_command(locked=True)
+    assert (bench.prove(), bench.sw(lock)) == (Sw.OK, Sw.OK)
+    first = bench.channel
+    if ends == "another challenge":
+        bench.say(molto2.challenge_command())
+    elif ends == "a factory reset":
+        bench.say(molto2.factory_reset_command())
+    else:
+        if ends == "a new key by another host":
+            bench.channel = bench.token.open_channel()
+            assert bench.prove() == Sw.OK
+        bench.say(molto2.customer_key_command(KEY, bytes(16)))
+    bench.token.press_button()
+    bench.channel = first
+    assert bench.sw(lock) == Sw.SECURITY_STATUS_NOT_SATISFIED
+
+
+def test_what_is_overwritten_is_gone_from_the_silicon(bench):
+    def in_silicon(secret: bytes) -> bool:
+        return secret in b"".join(bench.flash.pages.values())
+
+    key, seed = b"the customer key", b"the profile's seed"
+    bench.prove()
+    bench.say(sm4_secure.seed_command(KEY, 3, seed))
+    bench.say(molto2.customer_key_command(KEY, key))
+    bench.token.press_button()
+    assert in_silicon(key) and in_silicon(seed)
+    challenge, _ = bench.say(molto2.challenge_command())
+    assert bench.sw(molto2.authenticate_command(key, challenge)) == Sw.OK
+    bench.say(sm4_secure.seed_command(key, 3, b"another seed"))
+    assert not in_silicon(seed)
+    bench.say(molto2.customer_key_command(key, b"another key, 16b"))
+    bench.token.press_button()
+    assert not in_silicon(key)
 
 
 def test_a_press_that_never_comes_changes_nothing(bench, admin):

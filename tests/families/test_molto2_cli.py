@@ -100,6 +100,17 @@ def test_codes_from_standard_input_as_they_are_typed(programmed):
     assert programmed(*arguments, stdin=f"{code[:3]} {code[3:]}\n").exit_code == 0
 
 
+def test_somebody_at_the_terminal_is_asked(programmed, monkeypatch):
+    monkeypatch.setattr("provision.cli.person.has_terminal", lambda: True)
+    code = shown_code(programmed)
+    ended = programmed("token", "verify", "vpn", "--seed-file", programmed.seed, stdin=f"{code[:3]} {code[3:]}\n")
+    assert ended.exit_code == 0
+    assert "Type the code of 'vpn' that token" in ended.err
+    ended = programmed("token", "wipe", "--serial", SERIAL, stdin="\n")
+    assert ended.exit_code == 4  # nobody did
+    assert "Press the button of token" in ended.err
+
+
 def test_a_new_key_is_proved_once_the_button_was_pressed(run, monkeypatch):
     key = run.file("key", MASTER)
     arguments = ("token", "set-admin-key", "--new-admin-key-file", key, "--codes-file")
@@ -156,6 +167,12 @@ def test_a_locked_token_is_wiped_without_its_key(run, monkeypatch):
     codes = run.file("pressed", "\n")
     assert run("token", "wipe", "--serial", SERIAL, "--codes-file", codes).exit_code == 0
     assert tries(run) == 8
+
+
+def test_a_wipe_whose_button_nobody_pressed_is_none(programmed):
+    said_to_be = programmed.file("pressed", "\n")
+    ended = programmed("token", "wipe", "--serial", SERIAL, "--codes-file", said_to_be, "--json")
+    assert "was not reset" in failed(ended, 4, "TokenError")["message"]
 
 
 def test_set_time_says_how_well(programmed):

@@ -260,6 +260,12 @@ def test_words_after_it(bench, command, word):
     assert bench.sw(command) == word
 
 
+def test_another_challenge_ends_the_session(bench):
+    assert bench.prove() == Sw.OK
+    bench.sw(token2.challenge_command())
+    assert bench.sw(token2.config_command(CONFIG)) == token2.REFUSED
+
+
 def test_a_wrong_response_wants_a_new_challenge(bench):
     bench.channel.transmit(encode_command(token2.challenge_command()))
     assert bench.sw(Command(0x80, 0xCE, 0, 0, bytes(16))) == token2.REFUSED

@@ -142,6 +142,8 @@ NAME = oath.Name("nobody").encode()
         (Sw.NO_SUCH_OBJECT, lambda card: card.set_code(wrong=True)),
         (Sw.NO_SUCH_OBJECT, lambda card: card.validate()),
         (Sw.WRONG_DATA, lambda card: card.locked().validate(b"another key")),
+        # No SELECT has given a challenge since there is a key: nothing is an answer to none.
+        (Sw.WRONG_DATA, lambda card: card.set_code() and card.validate(challenge=CHALLENGE)),
         (Sw.WRONG_DATA, lambda card: card.send(Ins.PUT, b"\x71")),
         (Sw.WRONG_DATA, lambda card: card.put() and card.send(Ins.CALCULATE, oath.Name("a").encode())),
         (Sw.WRONG_DATA, lambda card: Card("4.2.7").put(hash=HashKind.SHA512)),

@@ -111,7 +111,7 @@ def test_a_password_of_the_users_own(station, run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["token", "set-time", "--undisciplined-clock-ok"], "a YubiKey has no clock: its host sends the time"),
+        (["token", "set-time"], "a YubiKey has no clock: its host sends the time"),
         (["token", "set-pin", "--new-pin-file", "PIN"], "a YubiKey's OATH applet has no PIN: it has a password"),
         (["token", "change-pin", "--pin-file", "PIN", "--new-pin-file", "PIN"], "has no PIN: it has a password"),
         (["token", "unblock", "--new-pin-file", "PIN"], "has no PIN: it has a password"),
@@ -123,6 +123,14 @@ def test_what_it_lacks_is_said(run, arguments, says):
     ended = run(*[pin if argument == "PIN" else argument for argument in arguments], "--json")
     assert (ended.exit_code, ended.json["error"]["type"]) == (2, "NotSupported")
     assert says in ended.json["error"]["message"]
+
+
+@pytest.mark.parametrize("arguments", [["unblock", "--keep-pin"], ["rename", "desk"], ["set-time"]])
+def test_what_it_lacks_is_said_before_its_password_is_wanted(station, run, arguments):
+    assert station.program().exit_code == 0
+    ended = run("token", *arguments, "--json")
+    assert ended.json["error"]["type"] == "NotSupported"
+    assert "factory keys" not in ended.err
 
 
 def test_a_job_that_it_cannot_hold_changes_nothing(station, run):

@@ -16,7 +16,7 @@ def main(reader: str, state: str) -> None:
     assert code == scard.SCARD_S_SUCCESS, scard.SCardGetErrorMessage(code)
     try:
         known = scard.SCARD_STATE_UNAWARE
-        while not known & wanted:
+        while not known & wanted or known & scard.SCARD_STATE_MUTE:
             code, [(_, known, _)] = scard.SCardGetStatusChange(context, WAIT_MS, [(reader, known)])
             assert code == scard.SCARD_S_SUCCESS, f"{reader}: {scard.SCardGetErrorMessage(code)}"
     finally:

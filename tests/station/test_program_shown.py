@@ -3,9 +3,13 @@ tokens with one profile. The person is played by the simulated button and screen
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from firmware_sim.families.family import family
+from firmware_sim.flash import Moment, PowerCut, seeded_subset
+from firmware_sim.seams import PowerLost
 from provision.errors import (
     AdminKeyIncorrect,
     InputError,
@@ -486,6 +490,43 @@ def test_cut_off_at_every_exchange_a_rotation_converges(make_world):
             assert len(world.devices()) == 1
             cut += 1
         assert cut > 10
+
+
+@pytest.mark.parametrize("name", [MOLTO2, DIES, STAYS])
+def test_power_cut_at_every_flash_operation_a_rotation_converges(make_world, name):
+    """The token's supply: any bits of the operation may have come through."""
+    for operation in itertools.count():
+        world = _world(make_world, name)
+        run(world)
+        world.clock.advance(86400)
+        supply = world.flash.supply
+        supply.arm(PowerCut(supply.operations + operation, Moment.INSIDE, seeded_subset(operation)))
+        try:
+            world.rotate(admin_key=admin_key(world), person=world.owner, wrap=_without_power)
+        except OutcomeUnknown:
+            supply.restore()
+            world.token.power_off()
+            world.token.power_on()
+            world.rotate(admin_key=admin_key(world), person=world.owner)
+        else:
+            if supply.on:
+                break
+        _assert_rotated_once(world)
+    assert operation > 8
+
+
+def _without_power(link):
+    """What a host sees of a token whose supply failed."""
+    exchange = link.exchange
+
+    def unanswered(command):
+        try:
+            return exchange(command)
+        except PowerLost:
+            raise OutcomeUnknown("the token is gone") from None
+
+    link.exchange = unanswered
+    return link
 
 
 class _Cut:
