@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smartcard import scard
 
-from tests.kernel.guest.world import PATIENCE_S
+from tests.kernel.guest.world import PATIENCE_S, provision
 
 SOCKET = Path("/run/pcscd/pcscd.comm")
 READER = "hwtoken reference token"
@@ -33,6 +33,11 @@ def running_pcscd() -> Iterator[None]:
                 daemon.terminate()
                 daemon.wait(PATIENCE_S)
                 SOCKET.unlink()
+
+
+def mended_table() -> None:
+    """Let libccid know the token."""
+    assert provision("doctor", "--mend", "ccid-plist").exit_code == 0
 
 
 def wait_for_reader() -> str:
