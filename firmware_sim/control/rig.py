@@ -115,7 +115,11 @@ class Rig:
 
         def spring() -> None:
             self._cable.cut(after_reply=not before_reply)
-            self._plug.after_reply(self._pull)
+            self._plug.after_reply(pull)
+
+        def pull() -> None:
+            if not self._cable.whole:  # it is when somebody was faster, and has plugged it in again
+                self._pull()
 
         self._cable.trap.set(instruction, spring)
 

@@ -28,7 +28,7 @@ _UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 @enum.unique
 class StoreKey(enum.IntEnum):
-    """Beside core/layout.py's DEVICE_ID."""
+    """Beside those of core/layout.py."""
 
     CUSTOMER_KEY = 0x0020  # SM4 16; absent: the factory's
     TRIES = 0x0021  # u8; absent: all

@@ -176,8 +176,12 @@ class Cable:
         self._power_lost()
 
     @property
+    def whole(self) -> bool:
+        return self._state is _State.WHOLE
+
+    @property
     def carries(self) -> bool:
-        return self._state is _State.WHOLE and self._token.powered
+        return self.whole and self._token.powered
 
     @property
     def swallows(self) -> bool:

@@ -158,7 +158,7 @@ _CLOCKS = {
 
 _KEYS = {
     True: "FACTORY KEYS: anybody can write this token",
-    False: "the organisation's",
+    False: "not the factory's any more",
     None: "not told: the published factory key until another one is set",
 }
 

@@ -13,8 +13,6 @@ from tests.pcsc.room import Room
 
 pytestmark = pytest.mark.pcsc
 
-YUBIKEY_SERIAL = ("--serial", "12345678")  # a number, on a YubiKey
-
 
 def result(room: Room, *arguments: str) -> Any:
     """The last object that a `provision` command prints. It must end well."""
@@ -38,7 +36,7 @@ def organisation(room: Room, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("family", NAMES)
 def test_a_token_says_who_it_is(room: Room, family: str) -> None:
-    with room.token("--family", family, *(YUBIKEY_SERIAL if family == "yubikey" else ())) as token:
+    with room.token("--family", family) as token:
         info = result(room, "info", "--token", token.address)
         assert (info["family"], info["serial"]) == (family, token.serial)
         listed = result(room, "list", "--all")["tokens"]
@@ -53,7 +51,7 @@ def test_a_clock_is_set(room: Room) -> None:
 
 
 def test_a_yubikey_is_programmed(room: Room, organisation: list[str]) -> None:
-    with room.token("--family", "yubikey", *YUBIKEY_SERIAL) as token:
+    with room.token("--family", "yubikey") as token:
         who = ["--user", "anna", "--name", "desk token"]
         done = result(room, "token", "program", "--no-pin", "--token", token.address, *who, *organisation)
         assert (done["state"], done["serial"]) == ("DONE", token.serial)

@@ -265,6 +265,19 @@ class TestCable:
         bench.do("cable", action="plug")
         assert bench.do("inspect")["token"]["pin"] == "set"
 
+    def test_a_cable_that_was_plugged_in_again_is_not_pulled_late(self, bench: Bench) -> None:
+        """The host leaves the reply unread; a hand is faster than the port gives it up."""
+        later: list[Callable[[], None]] = []
+        bench.port.after_reply = later.append  # type: ignore[method-assign]
+        bench.port.hello()
+        bench.do("cable", action="unplug", after="SELECT")
+        bench.port.apdu(SELECT)
+        bench.do("cable", action="unplug")
+        bench.do("cable", action="plug")
+        (pull,) = later
+        pull()
+        assert bench.port.plugged
+
     def test_select_is_not_calculate_all(self, bench: Bench) -> None:
         bench.port.hello()
         bench.do("cable", action="unplug", after="CALCULATE ALL")

@@ -350,7 +350,7 @@ class TestReader:
         assert host.reader(ccid.GetSlotStatus(0, 8)).error == ccid.SlotError.COMMAND_ABORTED
         assert host.reader(ccid.Abort(0, 9)) == ccid.SlotStatus(0, 9)
         assert host.control(0x21, ccid.REQUEST_ABORT, 9 << 8 | 1, 2) is None
-        assert host.control(0xA1, ccid.REQUEST_GET_DATA_RATES, 0, 2, 4) is None
+        assert host.control(0xA1, 0x03, 0, 2, 4) is None  # GET_DATA_RATES (5.3.3)
 
     def test_serial_line_and_reader_are_channels_of_their_own(self, host: Host) -> None:
         host.reader(ccid.IccPowerOn(0, 1))
