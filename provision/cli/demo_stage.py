@@ -112,6 +112,8 @@ class Stage:
         if not line:
             raise BrokenPromise(f"the simulator did not start: {self._token.stderr.read().strip()}")
         born: dict[str, Any] = json.loads(line)
+        if "error" in born:
+            raise BrokenPromise(f"the simulator did not start: {born['error']}")
         self.address, self._control = born["address"], born["control"]
         return born
 

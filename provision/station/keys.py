@@ -35,9 +35,10 @@ def are_ours(info: TokenInfo, ledger: Ledger) -> bool:
 
 def authenticate(
     session: Session, info: TokenInfo, ledger: Ledger, *, admin_key: Secret | None, token_key: Secret | None
-) -> None:
+) -> bool:
     """Become the administrator: under the organisation's keys if the token obeys them, else with its own key if one is
-    given, else under the factory's. Each call presents one key, once.
+    given, else under the factory's. Whether it obeys the organisation's. No key is presented twice, and to a token that
+    counts tries only one.
 
     Raises UsageError without a master key where it is due, AdminKeyIncorrect if the token obeys others.
     """
@@ -46,6 +47,8 @@ def authenticate(
         raise UsageError(
             f"token {info.serial} obeys the organisation's keys", hint="give the master key with --admin-key-file"
         )
+    if ours and info.factory_keys is False and token_key is not None and _is_own(session, token_key):
+        return False
     try:
         if not ours and token_key is not None:
             session.authenticate_own(token_key)
@@ -55,6 +58,16 @@ def authenticate(
         if error.attempts_remaining and info.factory_keys is None and _last_word(info, ledger) in _GUESSES:
             error.hint = _turn_round(info, ledger, was_ours=ours)
         raise
+    return ours
+
+
+def _is_own(session: Session, token_key: Secret) -> bool:
+    """A token that tells that it has left its factory keys does not tell for whose, and counts no tries."""
+    try:
+        session.authenticate_own(token_key)
+    except AdminKeyIncorrect:
+        return False
+    return True
 
 
 def take_over(session: Session, info: TokenInfo, new: Secret, person: Person) -> None:

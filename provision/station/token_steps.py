@@ -73,7 +73,7 @@ class TokenSteps:
                 hint="give the organisation's master key with --admin-key-file; `provision ledger init "
                 "--new-admin-key-file FILE` makes one",
             )
-        keys.authenticate(
+        self.keys_are_ours = keys.authenticate(
             self._session,
             self._info,
             self._ledger,
@@ -87,7 +87,7 @@ class TokenSteps:
         # Proven before a seed is trusted to the token.
         keys.take_over(self._session, self._info, self._access.admin_key, self._access.person)
         self.keys_are_ours = True
-        return "factory keys replaced with the organisation's"
+        return "its keys replaced with the organisation's"
 
     def write(self, secret: Secret) -> str:
         """The credential is on the token with this very seed. Raises Quarantined if another holds its name.

@@ -54,6 +54,19 @@ def test_a_broken_promise_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert shown.splitlines()[-1] == "1 of 3 steps as promised"
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [(("--link", "nonsense"), "'nonsense' is not"), (("--family", "token2", "--link", "pty"), "serial")],
+)
+def test_a_simulator_that_does_not_start_says_why(
+    options: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", *options]) == BrokenPromise.exit_code
+    shown = capsys.readouterr().out
+    assert "the simulator did not start" in shown
+    assert why in shown
+
+
 def test_a_command_that_ends_otherwise_than_promised_is_noticed() -> None:
     ran = demo_acts.Ran(0, ({"step": "DONE"},), "")
     assert demo_acts._expect(ran, 0) == {"step": "DONE"}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from provision.errors import InputError, NotSupported, Quarantined
+from provision.errors import AdminKeyIncorrect, InputError, NotSupported, Quarantined
+from provision.families.yubikey_access import access_key_of_password, response_to
 from provision.model import Algorithm, NewCredential, OtpParameters, Secret
 from provision.station.access import Access
 from provision.station.program import Phase, program
 from provision.station.retire import retire
 from provision.station.states import State
+from provision.wire import oath
+from provision.wire.apdu import CLA_PLAIN, Command
 from tests.families.targets import KINDS, InProcess
 
 KIND = next(kind for kind in KINDS if kind.name == "yubikey 5.7.4")
@@ -35,7 +38,7 @@ def target(world) -> InProcess:
     return InProcess(KIND, world.clock)
 
 
-def run(world, target, observer=lambda step, phase, note: None, **job):
+def run(world, target, observer=lambda step, phase, note: None, token_key=None, **job):
     with world.ledger() as ledger, world.server() as server:
         return program(
             world.job(pin=False, **job),
@@ -43,10 +46,19 @@ def run(world, target, observer=lambda step, phase, note: None, **job):
             ledger=ledger,
             server=server,
             clock=world.clock,
-            access=Access(MASTER, world.ask_pin, world.ask_passphrase),
+            access=Access(MASTER, world.ask_pin, world.ask_passphrase, token_key),
             randbytes=world.random.randbytes,
             observer=observer,
         )
+
+
+def with_password_of_its_owner(target):
+    """As somebody leaves it who has used Yubico's tools."""
+    session = target.session()
+    session.authenticate(None)
+    key = access_key_of_password(Secret(b"hunter2"), session._select_oath().device_id)
+    data = oath.SetCode(key, bytes(8), response_to(key, bytes(8))).encode()
+    session._send(Command(CLA_PLAIN, oath.Ins.SET_CODE, 0, 0, data), "change its password")
 
 
 def take_back(world, target, **more):
@@ -65,6 +77,24 @@ def owner(target):
     session = target.session()
     session.authenticate(MASTER)
     return session
+
+
+@pytest.mark.parametrize("step", [None, State.SEALED, State.KEYS_CHANGED, State.WRITTEN])
+def test_a_token_with_a_password_of_its_owners_is_taken_over(world, target, step):
+    """Also where a run was killed after the change of the password and before that was on record."""
+
+    def observer(at, phase, note):
+        if (at, phase) == (step, Phase.ACTED):
+            raise Killed
+
+    with_password_of_its_owner(target)
+    with pytest.raises(AdminKeyIncorrect):
+        run(world, target)
+    if step is not None:
+        with pytest.raises(Killed):
+            run(world, target, observer, token_key=Secret(b"hunter2"))
+    assert run(world, target, token_key=Secret(b"hunter2")).entry.state is State.DONE
+    assert [credential.name for credential in owner(target).credentials()] == ["hwtoken:alice"]
 
 
 def test_the_steps_of_a_token_without_clock(world, target):
