@@ -26,7 +26,7 @@ _USABLE = ("ready", "present")
 @click.command("list")
 @click.option(
     "--devices",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Also look at the ports that this folder links to.",
 )
 @click.option("--all", "everything", is_flag=True, help="Ask every serial port, and show also those that are silent.")

@@ -83,7 +83,8 @@ def set_admin_key(
 ) -> None:
     """Replace the administrator's keys on a token by ones that are derived from the organisation's key.
 
-    Without --admin-key-file or --token-key-file the token must still have its factory keys.
+    Without --admin-key-file or --token-key-file the token must still have its factory keys. `token program` does this
+    by itself, and keeps on record whose key a token obeys that does not tell, such as a Molto2.
     """
     from provision.station.keys import take_over
 

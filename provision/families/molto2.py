@@ -239,7 +239,8 @@ class Molto2Session(Sm4Session):
         return AdminKeyIncorrect(
             f"the customer key is not the one of {self._who}: {left} {'try' if left == 1 else 'tries'} left",
             attempts_remaining=left,
-            hint="do not try again unless you know the key: with no try left the token locks itself",
+            hint="do not try again unless you know the key: with no try left the token locks itself; "
+            "`provision token wipe` wants none, brings the published key back, and erases everything",
         )
 
     def _session_key(self) -> bytes:

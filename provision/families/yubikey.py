@@ -59,7 +59,7 @@ from provision.model import (
     Secret,
     TokenInfo,
 )
-from provision.wire import WireError, oath, tlv, yubikey
+from provision.wire import WireError, oath, oath_password, tlv, yubikey
 from provision.wire.apdu import CLA_PLAIN, MAX_SHORT, Command, Response, Sw
 from provision.wire.oath import OathKind, Tag
 
@@ -195,7 +195,7 @@ class YubikeySession(LackingSession):
         self._require_administrator()
         new = access_key_of(admin_key, self._known_serial())
         challenge = self._randbytes(oath.CHALLENGE_SIZE)
-        data = oath.SetCode(new, challenge, response_to(new, challenge)).encode()
+        data = oath_password.SetCode(new, challenge, response_to(new, challenge)).encode()
         self._send(Command(CLA_PLAIN, oath.Ins.SET_CODE, 0, 0, data), "change its password")
         self._access_key = new
 
@@ -330,7 +330,7 @@ class YubikeySession(LackingSession):
 
     def _validate(self, key: bytes, challenge: bytes) -> None:
         ours = self._randbytes(oath.CHALLENGE_SIZE)
-        data = oath.Validate(response_to(key, challenge), ours).encode()
+        data = oath_password.Validate(response_to(key, challenge), ours).encode()
         response = self._exchange(Command(CLA_PLAIN, oath.Ins.VALIDATE, 0, 0, data, MAX_SHORT))
         if response.sw == Sw.WRONG_DATA:
             raise AdminKeyIncorrect(f"the key or password is not the one of {self._who}")

@@ -29,6 +29,8 @@ from provision.model import Algorithm, Capability, ClockKind, OtpParameters
 
 START = 1_767_225_600.25  # 2026-01-01 00:00:00.25 UTC: between two edges
 
+PATIENCE_S = 20.0  # with a process on a busy machine, or in a guest
+
 ALL_HASHES = frozenset(Algorithm)
 
 _QUICK = ("inprocess", "usbip")
@@ -329,7 +331,8 @@ class Process:
 
     def open(self) -> Link:
         self.end()  # a port has one owner
-        link = open_link(self._address, LinkOptions(self.clock, self._random.randbytes, on_pending=self._pending))
+        options = LinkOptions(self.clock, self._random.randbytes, PATIENCE_S, on_pending=self._pending)
+        link = open_link(self._address, options)
         self._links.append(link)
         return link
 

@@ -33,7 +33,7 @@ from provision.families.yubikey_access import access_key_of, access_key_of_passw
 from provision.links.inprocess import open_channel
 from provision.links.link import LinkOptions
 from provision.model import Algorithm, ClockKind, NewCredential, OathType, OtpParameters, Secret
-from provision.wire import oath, tlv, yubikey
+from provision.wire import oath, oath_password, tlv, yubikey
 from provision.wire.apdu import CLA_PLAIN, Command, Response, Sw, decode_response, encode_command
 from provision.wire.oath import HashKind, Ins, OathKind, Tag
 from tests.families.targets import START, InProcess, Kind
@@ -73,14 +73,14 @@ class Card:
 
     def set_code(self, key: bytes | None = ACCESS_KEY, *, wrong: bool = False) -> Response:
         if key is None:
-            return self.send(Ins.SET_CODE, oath.SetCode(None).encode())
+            return self.send(Ins.SET_CODE, oath_password.SetCode(None).encode())
         response = answer(b"another key" if wrong else key, CHALLENGE)
-        return self.send(Ins.SET_CODE, oath.SetCode(key, CHALLENGE, response).encode())
+        return self.send(Ins.SET_CODE, oath_password.SetCode(key, CHALLENGE, response).encode())
 
     def validate(self, key: bytes = ACCESS_KEY, challenge: bytes | None = None) -> Response:
         if challenge is None:
             challenge = oath.SelectReply.decode(self.select().data).challenge or CHALLENGE
-        return self.send(Ins.VALIDATE, oath.Validate(answer(key, challenge), CHALLENGE).encode())
+        return self.send(Ins.VALIDATE, oath_password.Validate(answer(key, challenge), CHALLENGE).encode())
 
     def fill(self) -> None:
         for number in range(self.target.kind.simulated.limits.credentials):

@@ -7,7 +7,7 @@ import pytest
 from provision.families.yubikey_access import access_key_of_password, response_to
 from provision.model import NewCredential, OtpParameters, Secret
 from provision.otp import code_at
-from provision.wire import oath
+from provision.wire import oath, oath_password
 from provision.wire.apdu import Command, encode_command
 from tests.families.targets import KINDS
 
@@ -97,7 +97,7 @@ def test_a_lost_key_is_no_end(station, run):
 def test_a_password_of_the_users_own(station, run):
     device_id = oath.SelectReply.decode(run.target.channel.transmit(bytes.fromhex("00A4040007A0000005272101"))[:-2])
     key = access_key_of_password(Secret(b"hunter2"), device_id.device_id)
-    data = oath.SetCode(key, b"12345678", response_to(key, b"12345678")).encode()
+    data = oath_password.SetCode(key, b"12345678", response_to(key, b"12345678")).encode()
     assert run.target.channel.transmit(encode_command(Command(0, oath.Ins.SET_CODE, 0, 0, data))) == b"\x90\x00"
     password = run.file("password", "hunter2\n")
     assert run("token", "credentials", "--token-key-file", password).out == "no credentials\n"
