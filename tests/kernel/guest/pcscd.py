@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.kernel.guest.world import PATIENCE_S, provision
@@ -40,16 +40,26 @@ def mended_table() -> None:
 
 def wait_for_reader() -> str:
     """The name of the token's reader, once pcscd has it."""
-    from smartcard import scard  # here: `make test` collects these tests too, where pyscard need not be
+    (reader,) = _readers_of_tokens(lambda readers: bool(readers))
+    return reader
+
+
+def wait_for_no_reader() -> None:
+    """Until pcscd has noticed that the token is gone: shortly it shows a reader that is no more."""
+    _readers_of_tokens(lambda readers: not readers)
+
+
+def _readers_of_tokens(wanted: Callable[[list[str]], bool]) -> list[str]:
+    from smartcard import scard  # where `make test` collects these tests, pyscard need not be there
 
     _, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     try:
         state = scard.SCARD_STATE_UNAWARE
         for _ in range(_CHANGES):
             _, readers = scard.SCardListReaders(context, [])
-            for reader in readers:
-                if READER in reader:
-                    return str(reader)
+            ours = [reader for reader in readers if READER in reader]
+            if wanted(ours):
+                return ours
             _, ((_, state, _),) = scard.SCardGetStatusChange(context, PATIENCE_S * 1000, [(_PNP, state)])
     finally:
         scard.SCardReleaseContext(context)

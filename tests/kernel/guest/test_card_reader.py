@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.guest.pcscd import mended_table, running_pcscd, wait_for_reader
+from tests.kernel.guest.pcscd import mended_table, running_pcscd, wait_for_no_reader, wait_for_reader
 from tests.kernel.guest.world import Token, provision
 
 pytestmark = pytest.mark.kernel
@@ -42,6 +42,7 @@ def test_a_reader_that_pcscd_holds_is_busy_and_the_way_out_is_told(token: Token,
 
 def test_pcscd_sees_it_go_and_come(token: Token, pcscd: str) -> None:
     token.hand("cable", action="unplug")
+    wait_for_no_reader()
     assert provision("info", "--token", f"pcsc:{pcscd}").exit_code == 3
     token.hand("cable", action="plug")
     assert provision("info", "--token", f"pcsc:{wait_for_reader()}").last["serial"] == token.serial

@@ -38,7 +38,7 @@ def untouched() -> None:
         users.write(f"bob:x:{BOB.uid}:{BOB.uid}::/:/bin/sh\n")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rules(token: Token) -> Iterator[None]:
     path = Path(provision("udev", "install").last["path"])
     run("udevadm", "settle")
@@ -51,13 +51,6 @@ def rules(token: Token) -> Iterator[None]:
 def test_no_rule(token: Token) -> None:
     for user in (None, BOB):
         assert "udev install" in diagnosis(user)["udev-rules"]
-
-
-def test_the_wrong_group(token: Token, rules: None) -> None:
-    found = diagnosis(BOB)
-    assert "udev-rules" not in found
-    assert "bob may not use" in found["permission"]
-    assert "usermod -aG hwtoken bob" in found["permission"]
 
 
 def test_a_busy_port(token: Token) -> None:
@@ -82,6 +75,13 @@ def test_no_entry_in_libccids_table(token: Token) -> None:
     assert provision("doctor", "--mend", "ccid-plist").last["changed"]
     assert "ccid-plist" not in diagnosis()
     assert not provision("doctor", "--mend", "ccid-plist").last["changed"]
+
+
+def test_the_wrong_group(token: Token, rules: None) -> None:
+    found = diagnosis(BOB)
+    assert "udev-rules" not in found
+    assert "bob may not use" in found["permission"]
+    assert "usermod -aG hwtoken bob" in found["permission"]
 
 
 def test_nothing_at_all(token: Token, rules: None) -> None:
