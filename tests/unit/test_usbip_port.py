@@ -127,8 +127,8 @@ def works(loop: Loop, port: UsbipPort) -> bool:
     """Whether the next host is served."""
     with Client(loop, port) as client:
         # The end of the one before it may still be on its way.
-        while client.import_it().device is None:
-            assert client.sock.fileno() >= 0
+        if all(client.import_it().device is None for _ in range(100)):
+            return False
         return isinstance(exchange(client, ccid.IccPowerOn(0, 1), 1), ccid.DataBlock)
 
 
