@@ -8,9 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from smartcard import scard
-
-from tests.kernel.guest.world import PATIENCE_S
+from tests.kernel.guest.world import PATIENCE_S, provision
 
 SOCKET = Path("/run/pcscd/pcscd.comm")
 READER = "hwtoken reference token"
@@ -35,8 +33,15 @@ def running_pcscd() -> Iterator[None]:
                 SOCKET.unlink()
 
 
+def mended_table() -> None:
+    """Let libccid know the token."""
+    assert provision("doctor", "--mend", "ccid-plist").exit_code == 0
+
+
 def wait_for_reader() -> str:
     """The name of the token's reader, once pcscd has it."""
+    from smartcard import scard  # here: `make test` collects these tests too, where pyscard need not be
+
     _, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     try:
         state = scard.SCARD_STATE_UNAWARE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.guest.pcscd import running_pcscd, wait_for_reader
+from tests.kernel.guest.pcscd import mended_table, running_pcscd, wait_for_reader
 from tests.kernel.guest.world import Token, provision
 
 pytestmark = pytest.mark.kernel
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.kernel
 
 @pytest.fixture(scope="module")
 def pcscd(token: Token) -> Iterator[str]:
-    """pcscd, which knows the token as `doctor` taught it: the reader's name."""
-    assert provision("doctor", "--mend", "ccid-plist").exit_code == 0
+    """pcscd, which knows the token: its reader's name."""
+    mended_table()
     with running_pcscd():
         yield wait_for_reader()
 
