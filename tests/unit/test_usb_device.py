@@ -231,6 +231,14 @@ class TestStandardRequests:
             assert host.control(0x01, usb.Request.SET_INTERFACE, 0, interface) == b""
             assert host.control(0x01, usb.Request.SET_INTERFACE, 1, interface) is None
         assert host.control(0x01, usb.Request.SET_INTERFACE, 0, 3) is None
+        host.control(0x02, usb.Request.SET_FEATURE, usb.Feature.ENDPOINT_HALT, READER_IN)
+        host.control(0x01, usb.Request.SET_INTERFACE, 0, 2)
+        assert host.control(0x82, usb.Request.GET_STATUS, 0, READER_IN, 2) == b"\0\0"
+
+    def test_a_request_whose_data_are_not_as_long_as_it_says(self, host: Host) -> None:
+        coding = bytes(7)
+        assert host.control(0x21, 0x20, 0, 0, 8, coding) is None
+        assert host.control(0x21, 0x20, 0, 0, 7, coding) == b""
 
     def test_address(self, host: Host) -> None:
         assert host.control(0x00, usb.Request.SET_ADDRESS, 7) == b""
@@ -377,7 +385,7 @@ class TestReader:
         host.out(READER_OUT, ccid.XfrBlock(0, 3, data=bytes(200)).encode()[:64])
         host.control(0x02, usb.Request.SET_FEATURE, 0, READER_OUT)
         host.control(0x02, usb.Request.CLEAR_FEATURE, 0, READER_OUT)
-        assert isinstance(host.reader(ccid.IccPowerOn(0, 1)), ccid.DataBlock)
+        assert host.reader(ccid.IccPowerOn(0, 1)) == ccid.DataBlock(0, 1, data=host.cable.family.atr)
 
     def test_power_that_fails_on_the_serial_line_takes_the_card_too(self, host: Host) -> None:
         host.reader(ccid.IccPowerOn(0, 1))
