@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-udev test-pcsc test-kernel bench clean
+.PHONY: demo test lint test-foreign test-crash test-udev test-pcsc test-kernel test-kernel-families bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -45,6 +45,11 @@ test-pcsc: $(VENV)/.dev
 test-kernel: $(VENV)/.dev
 	@PYTHON=$(BIN)/python sh tests/kernel/install.sh
 	@$(BIN)/python -m pytest -m kernel tests/kernel $(PYTEST_ARGS)
+
+# The conformance suite in that guest, one token of each family: minutes.
+test-kernel-families: $(VENV)/.dev
+	@PYTHON=$(BIN)/python sh tests/kernel/install.sh
+	@$(BIN)/python -m pytest -m kernel tests/kernel/guest/test_enumeration.py tests/families $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench

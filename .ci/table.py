@@ -23,8 +23,8 @@ def main(folder: pathlib.Path, lanes: list[str]) -> int:
         code, seconds = status.read_text().split()[1:] if status.exists() else ("1", "0")
         junit = folder / f"{lane}.xml"
         passed, failed, skipped = counts(junit) if junit.exists() else (int(code == "0"), 0, 0)
-        if code != "0" and not failed:
-            failed = 1  # it broke outside its tests
+        if not failed and (code != "0" or not passed):
+            failed = 1  # it broke outside its tests, or had none to run
         print(f"{lane:<10}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9}")
         sums = [a + b for a, b in zip(sums, (passed, failed, skipped), strict=True)]
     print(f"\n{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped")

@@ -27,9 +27,10 @@ from provision.links.link import LinkOptions
 from provision.model import Secret
 from provision.seeds.sealing import ScryptCost, create_key_pair
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.station.access import Access
 from provision.station.job import Job
 from provision.station.ledger import Ledger
-from provision.station.program import Access, program
+from provision.station.program import program
 
 TOKENS = 20
 SYNCS = 28  # of all three sides, for one token: what fsync and fdatasync count in libc

@@ -157,10 +157,11 @@ def rows() -> list[Row]:
 def _ours(where: str, dial: Callable[[str, Clock], ByteStream] = connect) -> Callable[[], float]:
     """Round trips per second through stock pyusb."""
     backend = UsbipBackend(where, None, SystemClock(), dial)
+    backend.foretell(_READER_OUT, _READER_IN, _ROOM)  # as links/usb.py does
     device = usb.core.find(backend=backend)
     device.write(_READER_OUT, IccPowerOn(0, 0).encode())
     device.read(_READER_IN, _ROOM)
-    message = XfrBlock(0, 0, data=bytes(PAYLOAD - 10)).encode()
+    message = array("B", XfrBlock(0, 0, data=bytes(PAYLOAD - 10)).encode())
     assert len(message) == PAYLOAD
     buffer = array("B", bytes(_ROOM))
 

@@ -257,8 +257,11 @@ def advance(control: str, as_json: bool, words: tuple[str, ...], **units: Decima
     from datetime import UTC, datetime
 
     reply = _ask(control, "advance", duration=_spoken(words, units))
-    when = datetime.fromtimestamp(reply["true_time_s"], UTC)
-    _tell(reply, as_json, f"true time is {when:%Y-%m-%d %H:%M:%S} UTC")
+    try:
+        when = f"{datetime.fromtimestamp(reply['true_time_s'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:  # after the year 9999
+        when = f"{reply['true_time_s']:.0f}, Unix seconds"
+    _tell(reply, as_json, f"true time is {when}")
 
 
 @_hand("age")

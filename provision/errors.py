@@ -50,15 +50,17 @@ from collections.abc import Sequence
 class ProvisionError(Exception):
     """Base of everything this package raises on purpose.
 
-    `hint` is what the reader should do next, one sentence, or None.
+    `hint` is what the reader should do next, one sentence, or None. `usual_hint`: that of a class whose errors nearly
+    all have the same way out.
     """
 
     exit_code = 1
+    usual_hint: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = self.usual_hint if hint is None else hint
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
@@ -70,6 +72,7 @@ class UsageError(ProvisionError):
 
 class LinkError(ProvisionError):
     exit_code = 3
+    usual_hint = "see that the token is plugged in and has power, then run the same command again"
 
 
 class NotFound(LinkError):
@@ -91,17 +94,22 @@ class PermissionDenied(LinkError):
 class OutcomeUnknown(LinkError):
     """The link broke after a command had left. Whoever catches this must ask the token before repeating."""
 
+    usual_hint = "reconnect the token and run the same command again: it finds out"
+
 
 class ProtocolError(ProvisionError):
     pass
 
 
 class LocalProtocolError(ProtocolError):
-    pass
+    usual_hint = "this is a defect of provision; report it with the output of -v"
 
 
 class RemoteProtocolError(ProtocolError):
     exit_code = 3
+    usual_hint = (
+        "see that the address is the token's (`provision list`); if it is, plug the token in directly and try again"
+    )
 
 
 class TokenError(ProvisionError):

@@ -117,12 +117,13 @@ class Capability(enum.Enum):
     CHECK_VALUE = "check-value"
     RENAME_TOKEN = "rename-token"  # noqa: S105  # a capability's name, not a password
     FACTORY_RESET = "factory-reset"
-    OPEN_RESET = "open-reset"
     OWN_KEY = "own-key"
     LIST = "list"
     CODE_READ = "code-read"
     BUTTON_CONFIRMS = "button-confirms"
     SCREEN_LOCK = "screen-lock"
+    KEYLESS_RESET = "keyless-reset"
+    READ_LOCK = "read-lock"
 
 
 @enum.unique

@@ -16,11 +16,12 @@ from firmware_sim.control.errors import ControlError
 from firmware_sim.control.session import ControlSession, Dispatch
 from firmware_sim.links.loop import Loop
 from firmware_sim.links.port import LOOPBACK
+from firmware_sim.links.sockets import accept, listen, listen_unix
 from firmware_sim.links.stream import Stream
-from firmware_sim.links.tcp import listen
-from firmware_sim.links.unixsocket import listen_unix
 
 _SECRET_BYTES = 32
+_STRANGERS = 8
+"""Connections at most that have not told the secret; another one takes the place of the oldest."""
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def control_directory() -> Iterator[Path]:
 
 
 class ControlListener:
-    """Accepts any number of connections and carries out what they ask.
+    """Accepts connections, any number of those that it trusts, and carries out what they ask.
 
     `secret` None: the socket itself keeps strangers away.
     """
@@ -47,7 +48,7 @@ class ControlListener:
         self._listener = listener
         self._secret = secret
         self._dispatch = dispatch
-        self._connections: dict[socket.socket, Stream] = {}
+        self._connections: dict[socket.socket, tuple[Stream, ControlSession]] = {}  # oldest first
         loop.add(listener.fileno(), self._accept)
 
     def close(self) -> None:
@@ -59,21 +60,26 @@ class ControlListener:
             self._drop(connection)
 
     def _accept(self, _events: int) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            session = ControlSession(self._dispatch, self._secret)
-            self._connections[connection] = Stream(
-                self._loop,
-                connection.fileno(),
-                connection.recv,
-                connection.send,
-                session,
-                lambda: self._drop(connection),
-            )
+        connection = accept(self._listener)
+        if connection is None:
+            return
+        strangers = [one for one, (_, session) in self._connections.items() if not session.trusted]
+        if len(strangers) >= _STRANGERS:
+            self._drop(strangers[0])
+        session = ControlSession(self._dispatch, self._secret)
+        stream = Stream(
+            self._loop,
+            connection.fileno(),
+            connection.recv,
+            connection.send,
+            session,
+            lambda: self._drop(connection),
+        )
+        self._connections[connection] = stream, session
 
     def _drop(self, connection: socket.socket) -> None:
-        self._connections.pop(connection).close()
+        stream, _ = self._connections.pop(connection)
+        stream.close()
         connection.close()
 
 

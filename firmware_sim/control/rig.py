@@ -52,8 +52,9 @@ class Rig:
         return self._port.address
 
     def close(self) -> None:
-        """Unplug for good."""
-        self._pull()
+        """Unplug for good, if it ever hung on a port."""
+        if self._port is not None:
+            self._pull()
 
     # The person who holds the token.
 
@@ -114,7 +115,11 @@ class Rig:
 
         def spring() -> None:
             self._cable.cut(after_reply=not before_reply)
-            self._plug.after_reply(self._pull)
+            self._plug.after_reply(pull)
+
+        def pull() -> None:
+            if not self._cable.whole:  # it is when somebody was faster, and has plugged it in again
+                self._pull()
 
         self._cable.trap.set(instruction, spring)
 
@@ -204,7 +209,7 @@ class Rig:
         try:
             act()
         except PowerLost:
-            self._supply.restore()
+            self._cable.lose_power()
             raise ControlError(f"the power of {self._name} failed as it was told to; use `power on`") from None
         return self._token.screen()
 

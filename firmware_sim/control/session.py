@@ -31,6 +31,11 @@ class ControlSession:
         self._buffer = bytearray()
         self._overrun = False
 
+    @property
+    def trusted(self) -> bool:
+        """Whether it is not, or no more, waiting for the secret."""
+        return self._secret is None
+
     def receive(self, data: bytes) -> list[bytes]:
         replies = []
         self._buffer += data

@@ -15,15 +15,16 @@ CDC_ACM, CCID = "cdc-acm", "ccid"  # what a token can be on USB: a serial line, 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`pin_iterations`: PBKDF2's. `touch_timeout_s`, `screen_s`: seconds of true time. `max_apdu`: bytes of a
-    command or a response, at most."""
+    """`touch_timeout_s`, `screen_s`: seconds of true time. `max_apdu`: bytes of a command or a response, at most.
+    `pin_attempts`: at a PIN, or at the key that stands in its place; 0: they are not counted, or there is no such
+    thing. `pin_iterations`: PBKDF2's, 0 where no PIN is kept."""
 
     credentials: int
-    pin_attempts: int
-    pin_iterations: int
     touch_timeout_s: int
     screen_s: int
     max_apdu: int
+    pin_attempts: int = 0
+    pin_iterations: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where the token keeps what: the keys of its journalled store."""
+"""What a token keeps where: the keys of its journalled store. 0020 to 00FF, 0400 and up are each family's own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ class Key(enum.IntEnum):
     ADMIN_KEYS = 0x0003  # key version u8 | ENC 16 | MAC 16 | DEK 16; absent: the factory's
     PIN_VERIFIER = 0x0010  # salt 16 | PBKDF2-HMAC-SHA-256 32; absent: no PIN is set
     PIN_ATTEMPTS = 0x0011  # u8, beside the verifier
-    ACCESS_KEY = 0x0020  # YKOATH's, 16 bytes, from a password; absent: none is set
-    OATH_ID = 0x0021  # 8 bytes, the password's salt since the last RESET; absent: DEVICE_ID
 
 
 CREDENTIALS = 0x0100  # plus the slot: a credential (credentials.py)

@@ -10,14 +10,14 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
-from firmware_sim.core.chip import Board, Chip
+from firmware_sim.core.chip import Board
 from firmware_sim.core.family import CCID, Family, FlashGeometry, Limits
 from firmware_sim.core.machine import Lifecycle
 from firmware_sim.core.refusal import Refused
 from firmware_sim.core.view import View
 from firmware_sim.families.molto2_panel import Molto2Panel
 from firmware_sim.families.molto2_profiles import CustomerKey, Profiles, StoreKey
-from firmware_sim.families.sm4_dialogue import OK, Sm4Dialogue
+from firmware_sim.families.sm4_dialogue import OK, Sm4Chip, Sm4Dialogue
 from provision.wire import molto2, sm4_secure
 from provision.wire.apdu import Command, Sw
 
@@ -26,12 +26,12 @@ KEYLESS_DELETE = "delete-without-key"  # DELETE needs no session (keyroost, seen
 LOCKS_FROM = (2, 1, 0)  # firmware from which the screen can be locked (specification, section 5.5)
 
 
-class Molto2Chip(Chip):
-    """`profiles`, `key`: what is in flash. `proposal`: what waits for the button, and how to do it."""
+class Molto2Chip(Sm4Chip):
+    """`profiles`, `key`: what is in flash."""
 
     def __init__(self, board: Board) -> None:
         super().__init__(board)
-        self.profiles = Profiles(self.store)
+        self.profiles = Profiles(self.store, room=self.family.limits.credentials)
         self.key = CustomerKey(self.store, tries=self.family.limits.pin_attempts)
         self.panel: Molto2Panel = Molto2Panel(self)
         self._dialogues: weakref.WeakSet[Molto2Dialogue] = weakref.WeakSet()
@@ -56,15 +56,8 @@ class Molto2Chip(Chip):
     def factory_reset(self) -> None:
         """Erase profiles, key, tries and lock, in one commit and physically."""
         self.store.commit({**self.profiles.erasure(), **self.key.erasure(), StoreKey.SCREEN_LOCKED: None}, scrub=True)
-        self.profiles = Profiles(self.store)
+        self.profiles = Profiles(self.store, room=self.family.limits.credentials)
         self._end_sessions()
-
-    def seconds(self) -> int:
-        """The clock in whole seconds; 0 when it has lost the time (INFERRED)."""
-        try:
-            return self.device_time_us() // 1_000_000
-        except Refused:
-            return 0
 
     def describe(self, view: View) -> None:
         view["lifecycle"] = (Lifecycle.FACTORY if self.key.is_default else Lifecycle.OWNED).value
@@ -105,17 +98,23 @@ class Molto2Dialogue(Sm4Dialogue):
     def _queued(self) -> bytes:
         return molto2.QUEUED.to_bytes(2, "big") if QUEUES in self._chip.family.quirks else OK
 
+    def _number(self, command: Command) -> int:
+        """Raises Refused (6A86) for a profile that there is not."""
+        if command.p2 >= self._chip.profiles.room:
+            raise Refused(Sw.INCORRECT_P1_P2)
+        return command.p2
+
     # Plain commands
 
     def _info(self, command: Command) -> bytes:
         if not molto2.is_public_data(command):
             if command.data or command.p2:
                 raise Refused(Sw.WRONG_DATA)
-            return sm4_secure.Info(self._chip.serial, self._chip.seconds()).encode() + OK
+            return sm4_secure.Info(self._chip.serial, self._chip.told_seconds()).encode() + OK
         if command.le is not None:
             raise Refused(molto2.BAD_LE)
-        profile = self._chip.profiles[_number(command)]
-        return profile.public(self._chip.seconds()).encode() + OK
+        profile = self._chip.profiles[self._number(command)]
+        return profile.public(self._chip.told_seconds()).encode() + OK
 
     def _give_challenge(self, command: Command) -> bytes:
         if command.p1 != sm4_secure.CHALLENGE_P1:
@@ -132,7 +131,7 @@ class Molto2Dialogue(Sm4Dialogue):
     def _delete(self, command: Command) -> bytes:
         if KEYLESS_DELETE not in self._chip.family.quirks:
             self._require_session()
-        self._chip.profiles.clear_seed(_number(command))
+        self._chip.profiles.clear_seed(self._number(command))
         return OK
 
     def _screen(self, command: Command) -> bytes:
@@ -153,29 +152,22 @@ class Molto2Dialogue(Sm4Dialogue):
     # Secure commands, their MAC checked and cut
 
     def _seed(self, command: Command) -> None:
-        self._chip.profiles.write_seed(_number(command), sm4_secure.seed_in(self._chip.key.value, command.data))
+        self._chip.profiles.write_seed(self._number(command), sm4_secure.seed_in(self._chip.key.value, command.data))
 
     def _title(self, command: Command) -> None:
-        self._chip.profiles.write_title(_number(command), molto2.title_in(self._chip.key.value, command.data))
+        self._chip.profiles.write_title(self._number(command), molto2.title_in(self._chip.key.value, command.data))
 
     def _config(self, command: Command) -> None:
         if command.p1 != molto2.CONFIG_P1:
             raise Refused(Sw.INCORRECT_P1_P2)
         config = molto2.decode_config(command.data)
-        number = _number(command)
+        number = self._number(command)
         self._chip.set_device_time(config.seconds)
         self._chip.profiles.configure(number, config)
 
     def _customer_key(self, command: Command) -> None:
         new = molto2.new_key_in(self._chip.key.value, command.data)
         self._chip.panel.propose("new key", lambda: self._chip.change_key(new))
-
-
-def _number(command: Command) -> int:
-    """Raises Refused (6A86) for a profile that there is not."""
-    if command.p2 >= molto2.PROFILES:
-        raise Refused(Sw.INCORRECT_P1_P2)
-    return command.p2
 
 
 _PLAIN: dict[int, Callable[[Molto2Dialogue, Command], bytes]] = {
@@ -207,7 +199,6 @@ MOLTO2 = Family(
     limits=Limits(
         credentials=molto2.PROFILES,
         pin_attempts=8,  # keyroost, seen on hardware: 63C7 after the first wrong key
-        pin_iterations=1,  # it keeps no PIN
         touch_timeout_s=30,  # INFERRED
         screen_s=30,  # until a configuration says otherwise
         max_apdu=261,
@@ -219,4 +210,8 @@ MOLTO2 = Family(
     quirks=frozenset({QUEUES, KEYLESS_DELETE}),
     serial_prefix="8266587",
 )
-VARIANTS = (MOLTO2, replace(MOLTO2, firmware=(2, 0, 0)))
+# The first Molto2, which the specification is not about: Token2's tool says that it has 50 profiles.
+_FIRST = replace(
+    MOLTO2, model="Molto2", firmware=(1, 0, 0), limits=replace(MOLTO2.limits, credentials=molto2.FIRST_PROFILES)
+)
+VARIANTS = (MOLTO2, replace(MOLTO2, firmware=(2, 0, 0)), _FIRST)

@@ -48,10 +48,9 @@ class Molto2Panel:
         if not profile.seed:
             return f"{profile.name} empty"
         try:
-            seconds = self._chip.device_time_us() // 1_000_000
+            return f"{profile.name} {profile.code(self._chip.seconds())}"
         except Refused:
             return f"{profile.name} no time"
-        return f"{profile.name} {profile.code(seconds)}"
 
     def press(self) -> None:
         if self._proposed is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from firmware_sim.core import otp
 from firmware_sim.core.refusal import Refused
 from firmware_sim.core.view import CredentialView
-from firmware_sim.families.sm4_dialogue import proves
+from firmware_sim.families.sm4_dialogue import ALGORITHMS, proves
 from firmware_sim.journal import Store
 from provision.wire import molto2, sm4_secure
 from provision.wire.apdu import Sw
@@ -23,12 +23,12 @@ from provision.wire.sm4_secure import DisplayTimeout, HashKind
 
 _RECORD = struct.Struct(">IBBBBB")
 _PROFILES = 0x0400  # plus its number
-ALGORITHMS = {HashKind.SHA1: "sha1", HashKind.SHA256: "sha256"}  # as hmac.digest names them
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 @enum.unique
 class StoreKey(enum.IntEnum):
-    """Beside core/layout.py's DEVICE_ID."""
+    """Beside those of core/layout.py."""
 
     CUSTOMER_KEY = 0x0020  # SM4 16; absent: the factory's
     TRIES = 0x0021  # u8; absent: all
@@ -54,8 +54,9 @@ class Profile:
 
     @property
     def name(self) -> str:
-        """As the screen has it: `2.Google`."""
-        return f"{self.number}.{self.title.decode('utf-8', 'replace')}"
+        """As the screen has it: `2.Google`. A title may be any bytes; the screen stays one line of what can be read."""
+        title = self.title.decode("utf-8", "replace")
+        return f"{self.number}.{''.join(one if one.isprintable() else _UNREADABLE for one in title)}"
 
     def code(self, seconds: int) -> str:
         """RFC 6238's code at a Unix time by the token's clock."""
@@ -88,11 +89,12 @@ class Profile:
 
 
 class Profiles:
-    """All hundred, by number. Every change is one atomic commit: it may raise FlashError (nothing has changed) and
+    """All of them, by number. Every change is one atomic commit: it may raise FlashError (nothing has changed) and
     PowerLost."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, room: int) -> None:
         self._store = store
+        self.room = room
 
     def __getitem__(self, number: int) -> Profile:
         record = self._store.get(_PROFILES + number)
@@ -112,7 +114,7 @@ class Profiles:
         )
 
     def __iter__(self) -> Iterator[Profile]:
-        return (self[number] for number in range(molto2.PROFILES))
+        return (self[number] for number in range(self.room))
 
     def write_seed(self, number: int, seed: bytes) -> None:
         """`seed` empty clears it."""
@@ -141,7 +143,7 @@ class Profiles:
 
     def erasure(self) -> dict[int, bytes | None]:
         """The change of the store that erases all of them."""
-        return {_PROFILES + number: None for number in range(molto2.PROFILES)}
+        return {_PROFILES + number: None for number in range(self.room)}
 
     def _write(self, profile: Profile, *, scrub: bool = False) -> None:
         head = _RECORD.pack(

@@ -1,18 +1,36 @@
-"""What the two Token2 families have in common on the device: a challenge, a session, commands that end in a MAC."""
+"""What the two Token2 families have in common on the device: a clock of 32 bits, a challenge, a session, commands that
+end in a MAC."""
 
 from __future__ import annotations
 
 import hmac
 from abc import ABC, abstractmethod
 
+from firmware_sim.core.chip import Chip
 from firmware_sim.core.refusal import Refused
 from firmware_sim.journal import StoreFull
 from firmware_sim.seams import FlashError, Random
 from provision.wire import WireError, sm4_secure
 from provision.wire.apdu import CLA_SECURE, Command, Sw, decode_command
-from provision.wire.sm4_secure import CHALLENGE_SIZE, CLA
+from provision.wire.sm4_secure import CHALLENGE_SIZE, CLA, MAX_TIME, HashKind
 
 OK = int(Sw.OK).to_bytes(2, "big")
+ALGORITHMS = {HashKind.SHA1: "sha1", HashKind.SHA256: "sha256"}  # as hmac.digest names them
+
+
+class Sm4Chip(Chip):
+    """Its clock counts seconds, in as many bits as its messages have for them."""
+
+    def seconds(self) -> int:
+        """Unix time by the clock, modulo 2^32. Raises Refused (6985) if it has lost the time."""
+        return self.device_time_us() // 1_000_000 & MAX_TIME
+
+    def told_seconds(self) -> int:
+        """What it tells a host: 0 when it has lost the time (INFERRED)."""
+        try:
+            return self.seconds()
+        except Refused:
+            return 0
 
 
 class Sm4Dialogue(ABC):

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from firmware_sim.core import otp
-from firmware_sim.core.chip import Board, Chip
+from firmware_sim.core.chip import Board
 from firmware_sim.core.family import CCID, Family, FlashGeometry, Limits
 from firmware_sim.core.machine import Lifecycle
 from firmware_sim.core.refusal import Refused
 from firmware_sim.core.view import CredentialView, View
-from firmware_sim.families.sm4_dialogue import OK, Sm4Dialogue, proves
+from firmware_sim.families.sm4_dialogue import ALGORITHMS, OK, Sm4Chip, Sm4Dialogue, proves
 from provision.wire import sm4_secure, token2
 from provision.wire.apdu import Command, Sw
 from provision.wire.sm4_secure import DISPLAY_SECONDS, DisplayTimeout, HashKind
@@ -28,7 +28,6 @@ from provision.wire.sm4_secure import DISPLAY_SECONDS, DisplayTimeout, HashKind
 RESTRICTED_SYNC = "restricted-sync"  # a configuration, and so a new time, erases the seed
 _PROFILE = 0x0400  # in the store: hash u8 | step u8 | display u8 | seed
 _RECORD = struct.Struct(">BBB")
-_ALGORITHMS = {HashKind.SHA1: "sha1", HashKind.SHA256: "sha256"}  # as hmac.digest names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Profile:
     seed: bytes = field(default=b"", repr=False)
 
 
-class Token2Chip(Chip):
+class Token2Chip(Sm4Chip):
     def __init__(self, board: Board) -> None:
         super().__init__(board)
         self.panel: Token2Panel = Token2Panel(self)
@@ -69,13 +68,6 @@ class Token2Chip(Chip):
     def factory_reset(self) -> None:
         """No command does it, and no button of a real one."""
         self.store.commit({_PROFILE: None}, scrub=True)
-
-    def seconds(self) -> int:
-        """The clock in whole seconds; 0 when it has lost the time (INFERRED)."""
-        try:
-            return self.device_time_us() // 1_000_000
-        except Refused:
-            return 0
 
     def describe(self, view: View) -> None:
         view["lifecycle"] = Lifecycle.FACTORY.value
@@ -109,7 +101,7 @@ class Token2Dialogue(Sm4Dialogue):
 
     def _plain(self, command: Command) -> bytes:
         if command.ins == sm4_secure.Ins.INFO:
-            return sm4_secure.Info(self._chip.serial, self._chip.seconds()).encode() + OK
+            return sm4_secure.Info(self._chip.serial, self._chip.told_seconds()).encode() + OK
         if command.ins == sm4_secure.Ins.CHALLENGE and command.p1 == sm4_secure.CHALLENGE_P1:
             return self._new_challenge() + OK
         if command.ins == sm4_secure.Ins.AUTHENTICATE:
@@ -159,10 +151,10 @@ class Token2Panel:
         if not profile.seed:
             return "no seed"
         try:
-            step = self._chip.device_time_us() // 1_000_000 // profile.time_step_s
+            step = self._chip.seconds() // profile.time_step_s
         except Refused:
             return "no time"
-        return otp.code(profile.seed, step, _ALGORITHMS[profile.hash], token2.DIGITS)
+        return otp.code(profile.seed, step, ALGORITHMS[profile.hash], token2.DIGITS)
 
     def press(self) -> None:
         self._on_until = self._chip.clock.now() + DISPLAY_SECONDS[self._chip.profile.display]
@@ -186,8 +178,6 @@ def _family(model: token2.Model) -> Family:
         atr=bytes.fromhex("3B80800101"),
         limits=Limits(
             credentials=1,
-            pin_attempts=1,  # none is counted: openT2OTP removed the lock in 2025
-            pin_iterations=1,  # it keeps no PIN
             touch_timeout_s=30,  # no command waits
             screen_s=30,
             max_apdu=261,

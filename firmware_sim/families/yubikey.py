@@ -7,6 +7,7 @@ switched off, and says that it has only OATH. docs/families/yubikey.md.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from firmware_sim.core.chip import Board, Chip
 from firmware_sim.core.credentials import Credentials
 from firmware_sim.core.dialogue import AppletDialogue, StatusWords
 from firmware_sim.core.family import CCID, Family, FlashGeometry, Limits
-from firmware_sim.core.layout import Key
 from firmware_sim.core.view import View
 from firmware_sim.families.yubikey_applets import ManagementApplet, OathApplet
 from provision.wire import oath, yubikey
@@ -41,6 +41,14 @@ class Release:
     rename: bool = True
     sha512: bool = True
     max_apdu: int = 3062
+
+
+@enum.unique
+class StoreKey(enum.IntEnum):
+    """Beside those of core/layout.py."""
+
+    ACCESS_KEY = 0x0020  # 16 bytes, from a password; absent: none is set
+    OATH_ID = 0x0021  # 8 bytes, the password's salt since the last RESET; absent: DEVICE_ID
 
 
 class TouchSensor:
@@ -75,20 +83,23 @@ class YubikeyChip(Chip):
 
     @property
     def access_key(self) -> bytes | None:
-        return self.store.get(Key.ACCESS_KEY)
+        return self.store.get(StoreKey.ACCESS_KEY)
 
     def set_access_key(self, key: bytes | None) -> None:
         """Physically too. Raises FlashError, PowerLost."""
-        self.store.commit({Key.ACCESS_KEY: key}, scrub=True)
+        self.store.commit({StoreKey.ACCESS_KEY: key}, scrub=True)
 
     @property
     def oath_id(self) -> bytes:
         """8 bytes, the salt of the password: another one after each RESET."""
-        return self.store.get(Key.OATH_ID) or self.device_id
+        return self.store.get(StoreKey.OATH_ID) or self.device_id
 
     def reset_oath(self) -> None:
         """Erase credentials and access key, in one commit and physically. Raises FlashError, PowerLost."""
-        fresh: dict[int, bytes | None] = {Key.OATH_ID: self.random.randbytes(oath.DEVICE_ID_SIZE), Key.ACCESS_KEY: None}
+        fresh: dict[int, bytes | None] = {
+            StoreKey.OATH_ID: self.random.randbytes(oath.DEVICE_ID_SIZE),
+            StoreKey.ACCESS_KEY: None,
+        }
         self.store.commit({**self.credentials.erasure(), **fresh}, scrub=True)
         self.credentials = Credentials(self.store, room=self.family.limits.credentials)
 
@@ -133,8 +144,6 @@ def _family(release: Release) -> Family:
         atr=bytes.fromhex("3BFD1300008131FE158073C021C057597562694B657940"),  # a YubiKey 5 over USB
         limits=Limits(
             credentials=release.credentials,
-            pin_attempts=0,
-            pin_iterations=0,
             touch_timeout_s=oath.TOUCH_TIMEOUT_S,
             screen_s=0,
             max_apdu=release.max_apdu,
@@ -143,6 +152,7 @@ def _family(release: Release) -> Family:
         functions=(CCID,),
         instructions=(oath.Ins, yubikey.Ins),
         chip=chip,
+        serial_prefix="2",  # a number, and no leading zero
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from firmware_sim.core.applet import Caller, Instruction, Run, no_data
 from firmware_sim.core.refusal import Refused, TouchNeeded
-from provision.wire import WireError, oath, tlv, yubikey
+from provision.wire import WireError, oath, oath_password, tlv, yubikey
 from provision.wire.apdu import Command, Sw
 from provision.wire.oath import HashKind, Ins, OathKind, Tag
 
@@ -65,7 +65,7 @@ class OathApplet:
     # The password. There is no counter: it may be guessed as often as anybody likes.
 
     def _set_code(self, caller: Caller, command: Command) -> bytes:
-        new = oath.SetCode.decode(command.data)
+        new = oath_password.SetCode.decode(command.data)
         if new.access_key is not None and not _answers(new.access_key, new.challenge, new.response):
             raise Refused(Sw.NO_SUCH_OBJECT)
         self._chip.set_access_key(new.access_key)
@@ -76,7 +76,7 @@ class OathApplet:
         key, challenge = self._chip.access_key, self._challenge
         if key is None:
             raise Refused(Sw.NO_SUCH_OBJECT)
-        proof = oath.Validate.decode(command.data)
+        proof = oath_password.Validate.decode(command.data)
         if challenge is None or not _answers(key, challenge, proof.response):
             raise Refused(Sw.WRONG_DATA)
         self._unlocked = True

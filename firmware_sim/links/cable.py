@@ -128,7 +128,7 @@ class Cable:
         self._clock = clock
         self._lines: list[_Line] = []
         self._state = _State.WHOLE
-        self.power_lost = power_lost
+        self._power_lost = power_lost
         self.trap = Trap()
 
     @property
@@ -170,9 +170,18 @@ class Cable:
         for line in self._lines:
             line.disconnect()
 
+    def lose_power(self) -> None:
+        """The supply failed while the token was at work: no line remembers what was said on it before."""
+        self.disconnect()
+        self._power_lost()
+
+    @property
+    def whole(self) -> bool:
+        return self._state is _State.WHOLE
+
     @property
     def carries(self) -> bool:
-        return self._state is _State.WHOLE and self._token.powered
+        return self.whole and self._token.powered
 
     @property
     def swallows(self) -> bool:
@@ -193,7 +202,7 @@ class _Line:
         try:
             replies = self._link.receive(data)
         except PowerLost:
-            self._cable.power_lost()
+            self._cable.lose_power()
             return []
         return [] if self._cable.swallows else replies
 
@@ -203,7 +212,7 @@ class _Line:
         try:
             replies, deadline = self._link.poll()
         except PowerLost:
-            self._cable.power_lost()
+            self._cable.lose_power()
             return [], None
         return ([], None) if self._cable.swallows else (replies, deadline)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import socket
 from collections.abc import Callable
 
+from firmware_sim.links.listener import Listener
 from firmware_sim.links.loop import Loop
-from firmware_sim.links.port import LOOPBACK, Lines, PortError, PortOptions
+from firmware_sim.links.port import LOOPBACK, Lines, PortOptions
 from firmware_sim.links.recorded import recorded
 from firmware_sim.links.stream import Stream
 from firmware_sim.seams import DeviceLink
@@ -19,41 +18,28 @@ def open_port(loop: Loop, lines: Lines, options: PortOptions) -> TcpPort:
 
 
 class TcpPort:
-    """Implements Port. `port` 0 takes a free one; it stays the same over unplug and plug.
-
-    Anyone who reaches `host` and the port can talk to the token: keep it on the loopback interface.
-    """
+    """Implements Port. `host`, `port`: as listener.Listener has it."""
 
     def __init__(self, loop: Loop, link: DeviceLink, host: str = LOOPBACK, port: int = 0) -> None:
         self._loop = loop
         self._link = link
-        self._host = host
-        self._port = port
-        self._listener: socket.socket | None = None
+        self._listener = Listener(loop, self._called, host, port)
         self._client: socket.socket | None = None
         self._stream: Stream | None = None
 
     @property
     def address(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"tcp:{host}:{self._port}"
+        return f"tcp:{self._listener.place}"
 
     @property
     def plugged(self) -> bool:
-        return self._listener is not None
+        return self._listener.is_open
 
     def plug(self) -> None:
-        if self._listener is not None:
-            return
-        self._listener = listen(self._host, self._port)
-        self._port = self._listener.getsockname()[1]
-        self._loop.add(self._listener.fileno(), self._accept)
+        self._listener.open()
 
     def unplug(self) -> None:
-        if self._listener is not None:
-            self._loop.remove(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
+        self._listener.close()
         self._drop_client()
         self._link.disconnect()
 
@@ -64,20 +50,13 @@ class TcpPort:
     def _is_sent(self) -> bool:
         return self._stream is None or self._stream.drained
 
-    def _accept(self, _events: int) -> None:
-        if self._listener is None:
+    def _called(self, client: socket.socket) -> None:
+        if self._client is not None:
+            client.close()
             return
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            client, _ = self._listener.accept()
-            if self._client is not None:
-                client.close()
-                return
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._client = client
-            self._stream = Stream(
-                self._loop, client.fileno(), client.recv, client.send, self._link, self._client_closed
-            )
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client = client
+        self._stream = Stream(self._loop, client.fileno(), client.recv, client.send, self._link, self._client_closed)
 
     def _client_closed(self) -> None:
         self._drop_client()
@@ -90,25 +69,3 @@ class TcpPort:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A non-blocking listening socket. Raises PortError that names the address."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise PortError(f"cannot listen on {host} port {port}: {error.strerror}") from None
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would let another process in
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(8)
-    except OSError as error:
-        listener.close()
-        hint = "; leave the port out to take a free one" if error.errno == errno.EADDRINUSE else ""
-        raise PortError(f"cannot listen on {host} port {port}: {error.strerror}{hint}") from None
-    listener.setblocking(False)
-    return listener

@@ -6,16 +6,13 @@ One listener for each token, which exports one device, to one host at a time. Wh
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
+from firmware_sim.links.listener import Listener
 from firmware_sim.links.loop import Loop
-from firmware_sim.links.port import LOOPBACK, Lines, Port, PortError, PortOptions
+from firmware_sim.links.port import LOOPBACK, Lines, Port, PortOptions
 from firmware_sim.links.stream import Stream
-from firmware_sim.links.tcp import listen
-from firmware_sim.links.unixsocket import listen_unix
 from firmware_sim.links.usb_device import BUSID, UsbDevice
 from firmware_sim.links.usb_recorded import usb_device
 from firmware_sim.links.usbip_session import Export, Session
@@ -66,49 +63,28 @@ class UsbipConnection:
 
 
 class UsbipPort:
-    """Implements Port. `bind`: where to listen, an IP address or the path of a Unix socket. `port` 0 takes a free one,
-    which stays the same over unplug and plug.
+    """Implements Port. `bind`: as listener.Listener has it."""
 
-    Anyone who reaches `bind` can talk to the token: keep it on the loopback interface.
-    """
-
-    def __init__(self, loop: Loop, device: UsbDevice, bind: str = LOOPBACK, port: int = 0) -> None:
+    def __init__(self, loop: Loop, device: UsbDevice, bind: str = LOOPBACK) -> None:
         self._loop = loop
         self.device = device
-        self._bind = bind
-        self._port = port
-        self._listener: socket.socket | None = None
+        self._listener = Listener(loop, self._called, bind)
         self._connections: list[UsbipConnection] = []  # oldest first
         self._importer: Session | None = None
 
     @property
     def address(self) -> str:
-        if is_path(self._bind):
-            return f"usbip:{self._bind}/{BUSID}"
-        host = f"[{self._bind}]" if ":" in self._bind else self._bind
-        return f"usbip:{host}:{self._port}/{BUSID}"
+        return f"usbip:{self._listener.place}/{BUSID}"
 
     @property
     def plugged(self) -> bool:
-        return self._listener is not None
+        return self._listener.is_open
 
     def plug(self) -> None:
-        if self._listener is not None:
-            return
-        if is_path(self._bind):
-            self._listener = _listen_at(Path(self._bind))
-        else:
-            self._listener = listen(self._bind, self._port)
-            self._port = self._listener.getsockname()[1]
-        self._loop.add(self._listener.fileno(), self._accept)
+        self._listener.open()
 
     def unplug(self) -> None:
-        if self._listener is not None:
-            self._loop.remove(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
-            if is_path(self._bind):
-                Path(self._bind).unlink(missing_ok=True)
+        self._listener.close()
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -126,35 +102,19 @@ class UsbipPort:
     def _is_sent(self) -> bool:
         return all(connection.drained for connection in self._connections)
 
-    def _accept(self, _events: int) -> None:
-        if self._listener is None:
-            return
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            client, _ = self._listener.accept()
-            guests = [one for one in self._connections if not one.session.imported]
-            if len(guests) >= _GUESTS:
-                self._drop(guests[0])
-            self._connections.append(
-                connection := UsbipConnection(self._loop, client, lambda: self._drop(connection), export=self)
-            )
+    def _called(self, client: socket.socket) -> None:
+        guests = [one for one in self._connections if not one.session.imported]
+        if len(guests) >= _GUESTS:
+            self._drop(guests[0])
+        self._connections.append(
+            connection := UsbipConnection(self._loop, client, lambda: self._drop(connection), export=self)
+        )
 
     def _drop(self, connection: UsbipConnection) -> None:
         connection.close()
         self._connections.remove(connection)
         if connection.session is self._importer:
             self._importer = None
-
-
-def is_path(bind: str) -> bool:
-    """Whether that names a Unix socket."""
-    return bind.startswith("/")
-
-
-def _listen_at(path: Path) -> socket.socket:
-    try:
-        return listen_unix(path)
-    except OSError as error:
-        raise PortError(f"cannot listen at {path}: {error.strerror or error}; name another --bind PATH") from None
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> Port:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_sim.core.family import CDC_ACM
@@ -77,19 +78,15 @@ class VhciPort:
     def _enumerated(self, fd: int, port: int) -> str:
         """Serve the kernel until it has made a node: the address."""
         serial_line = CDC_ACM in self._family.functions
-        node = None
 
-        def is_there() -> bool:
-            nonlocal node
-            node = self._controller.node(port, tty=serial_line)
-            return node is not None
+        def node() -> Path | None:
+            return self._controller.node(port, tty=serial_line)
 
-        self._loop.serve_alone(fd, is_there)
-        if node is None:
+        if not self._loop.serve_alone(fd, lambda: node() is not None):
             lacks = "no serial line" if serial_line else "no device"
             raise PortError(f"the kernel took the token and made {lacks} of it; `sudo dmesg` tells why")
         if serial_line:
-            return f"serial:{node}"
+            return f"serial:{node()}"
         return f"usb:{self._family.idVendor:04x}:{self._family.idProduct:04x}/{self._serial}"
 
 

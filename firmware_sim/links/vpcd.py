@@ -10,7 +10,6 @@ There is no time extension on this wire: while a touch is awaited the reader wai
 
 from __future__ import annotations
 
-import enum
 import errno
 import socket
 from collections.abc import Callable
@@ -28,19 +27,15 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 0x8C7B  # vpcd's own; the reader's second slot listens on the port after it
 DEFAULT_READER = "Virtual PCD 00 00"  # vpcd's own, in Debian too, and its first slot
 
+LOOKS = 2  # pcscd 1.9.9's, before it powers a new card
+
 _DIAL_S = 2.0  # how long to wait for the first connection
-# A card stays out this long before it is put in again. vpcd looks about every 0.4 s, and pcscd has to see the slot
-# empty once: a card that is back before, after it failed to answer a reset, is a mute one to pcscd for ever.
-_REDIAL_S = 1.0
+_REDIAL_S = 0.2  # vpcd looks for a new card about every 0.4 s
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK}
 
 
-@enum.unique
-class Control(enum.IntEnum):
-    POWER_OFF = 0
-    POWER_ON = 1
-    RESET = 2
-    ATR = 4
+_POWER_OFF, _POWER_ON, _RESET, _ASK_ATR = b"\0", b"\1", b"\2", b"\4"
+_POWER = {_POWER_OFF, _POWER_ON, _RESET}
 
 
 def encode(message: bytes) -> bytes:
@@ -52,6 +47,10 @@ class VpcdCard:
     """A DeviceLink that speaks vpcd's messages.
 
     `atr`: the card's. `removed`: called when the card is gone, which on this wire means to hang up.
+
+    A card that has just been put in is looked at (its ATR is asked for) LOOKS times and then powered. One looked at
+    once more, or given a command, is taken for the card of before, because it came between two looks: pcscd would hold
+    on to that card's ATR, sessions and failures for ever. So it goes away again, at the very look.
     """
 
     def __init__(self, channel: ApduChannel, atr: bytes, removed: Callable[[], None]) -> None:
@@ -60,6 +59,8 @@ class VpcdCard:
         self._removed = removed
         self._received = bytearray()
         self._waiting = False  # a command waits for a person
+        self._looks = 0  # since it was put in
+        self._powered = False  # at least once since then
 
     def receive(self, data: bytes) -> list[bytes]:
         self._received += data
@@ -81,27 +82,34 @@ class VpcdCard:
 
     def disconnect(self) -> None:
         self._received.clear()
+        self._looks = 0
+        self._powered = False
         self._reset()
         self._removed()
 
     def _next_message(self) -> bytes | None:
         """The next message, once all of it is here."""
         end = 2 + int.from_bytes(self._received[:2], "big")
-        if len(self._received) < max(end, 2):
+        if len(self._received) < end:
             return None
         message = bytes(self._received[2:end])
         del self._received[:end]
         return message
 
     def _answer(self, message: bytes) -> bytes | None:
-        if len(message) > 1:
+        is_command, asks_atr = len(message) > 1, message == _ASK_ATR
+        if not self._powered and (is_command or (asks_atr and self._looks == LOOKS)):
+            self.disconnect()
+        elif is_command:
             # A command that comes while another waits replaces it, as the channel has it.
             response = self._carried_out(lambda: self._channel.transmit(message))
             self._waiting = response is None
             return None if response is None else encode(response)
-        if message == bytes((Control.ATR,)):
+        elif asks_atr:
+            self._looks += not self._powered
             return self._atr
-        if message in (bytes((Control.POWER_OFF,)), bytes((Control.POWER_ON,)), bytes((Control.RESET,))):
+        elif message in _POWER:
+            self._powered |= message != _POWER_OFF
             self._reset()
         return None
 
@@ -161,9 +169,7 @@ class VpcdPort:
     def unplug(self) -> None:
         self._plugged = False
         self._line.disconnect()
-        if self._dialling is not None:
-            self._dialling.close()
-            self._dialling = None
+        self._give_up()
 
     def after_reply(self, action: Callable[[], None]) -> None:
         self._loop.when(lambda: self._stream is None or self._stream.drained, action)
@@ -192,14 +198,14 @@ class VpcdPort:
         self._stream.close()
         self._connection.close()
         self._stream = self._connection = None
-        if self._plugged:
-            self._loop.repeat(self._dialled, _REDIAL_S)
+        self._loop.repeat(self._dialled, _REDIAL_S)
 
     def _dialled(self) -> bool:
         """Try to put the card back into the reader: whether nothing is left to try."""
         if not self._plugged or self._connection is not None:
             return True
         if not self._lines.carries:
+            self._give_up()  # a reader that has taken the call already would wait for a mute card
             return False
         if self._dialling is None:
             family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
@@ -214,6 +220,11 @@ class VpcdPort:
             return False
         self._connected(dialling)
         return True
+
+    def _give_up(self) -> None:
+        if self._dialling is not None:
+            self._dialling.close()
+            self._dialling = None
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> VpcdPort:

@@ -30,6 +30,9 @@ TOKEN = {
     "rename": ("provision.cli.token_credentials:rename", "rename a token, or a credential on it"),
     "delete": ("provision.cli.token_credentials:delete", "delete a credential from a token"),
     "wipe": ("provision.cli.token_credentials:wipe", "reset a token to its factory state"),
+    "lock": ("provision.cli.token_screen:lock", "lock a token's screen"),
+    "unlock": ("provision.cli.token_screen:unlock", "unlock it"),
+    "rotate": ("provision.cli.rotate_command:rotate", "give a token in use a new seed and the right time at once"),
     "retire": ("provision.cli.retire_command:retire", "take a token back: close the server's side and its own"),
 }
 

@@ -145,12 +145,24 @@ class Administrator:
     admin_key_file: str | None
     token_key_file: str | None
 
+    def unlock(self, context: Context, session: Session, info: TokenInfo) -> None:
+        """Before something is read that a token may tell its administrator only: with a key, if one is given."""
+        if self.admin_key_file is not None or self.token_key_file is not None:
+            self.authenticate(context, session, info)
+
     def authenticate(self, context: Context, session: Session, info: TokenInfo) -> None:
         """Raises UsageError, InputError, AdminKeyIncorrect."""
         if self.token_key_file is None:
-            if self.admin_key_file is None and Capability.ADMIN_KEY in info.capabilities:
-                context.say(f"warning: token {info.serial} is addressed with published factory keys; anybody can")
             session.authenticate(context.secrets.admin_key(self.admin_key_file))
+            if (
+                self.admin_key_file is None
+                and Capability.ADMIN_KEY in info.capabilities
+                and info.factory_keys is not False
+            ):
+                context.say(
+                    f"warning: token {info.serial} obeys everybody, as it came from the factory; "
+                    "`provision token set-admin-key` gives it a key of yours"
+                )
             return
         if self.admin_key_file is not None:
             raise UsageError("a token obeys one key", hint="give --admin-key-file or --token-key-file, not both")

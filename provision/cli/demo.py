@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from provision.cli.demo_acts import ACTS, Step
+from provision.cli.demo_acts import Step, acts_of
+from provision.cli.demo_casts import FAMILIES, cast_of
 from provision.cli.demo_stage import BrokenPromise, Stage
 
 START_S = 1_767_250_800  # the morning of 2026-01-01 UTC
@@ -52,15 +53,22 @@ class Programme:
 
 @click.command("demo")
 @click.option("--link", metavar="LINK", help="The wire that the token hangs on, as in `firmware-sim run --link`.")
-def demo(link: str | None) -> int:
+@click.option("--family", type=click.Choice(FAMILIES), default=FAMILIES[0], show_default=True, help="Whose token.")
+@click.option("--model", metavar="MODEL", help="Which model of the family, for example C302-i.")
+def demo(link: str | None, family: str, model: str | None) -> int:
     """Show the whole life of a token, on the simulator and the embedded server."""
+    cast = cast_of(family, model)
+    acts = acts_of(cast)
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     programme = Programme(color=sys.stdout.isatty() and not plain)
-    promised = sum(len(steps) for _, steps in ACTS)
-    with tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder, Stage(Path(folder), START_S, link) as stage:
+    promised = sum(len(steps) for _, steps in acts)
+    with (
+        tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder,
+        Stage(Path(folder), START_S, cast, link) as stage,
+    ):
         programme.open("A simulated token and every command in a process of its own, on a clock that jumps.")
         try:
-            for number, (title, steps) in enumerate(ACTS, start=1):
+            for number, (title, steps) in enumerate(acts, start=1):
                 programme.act(number, title)
                 for step in steps:
                     programme.play(step, stage)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from provision.cli.demo_stage import BrokenPromise, Ran, Stage
+from provision.cli.demo_stage import BrokenPromise, Cast, Ran, Stage
 
 USER, DEVICE, CREDENTIAL = "anna", "desk token", "hwtoken:anna"
 TIME_STEP_S = 30
@@ -35,15 +35,24 @@ def _require(held: bool, what: str) -> None:
 
 
 def _program(stage: Stage) -> Ran:
-    return stage.provision(
+    return stage.provision_attended(
         *("token", "program", "--token", stage.address, "--user", USER, "--name", DEVICE),
-        *("--server", stage.server, "--ledger", str(stage.ledger), "--admin-key-file", str(stage.admin_key)),
-        *("--pin-file", str(stage.pin), "--passphrase-file", str(stage.passphrase)),
+        *("--server", stage.server, "--ledger", str(stage.ledger), *_administrator(stage)),
+        *(("--pin-file", str(stage.pin)) if stage.cast.pin else ("--no-pin",)),
+        *("--passphrase-file", str(stage.passphrase)),
     )
 
 
+def _administrator(stage: Stage) -> tuple[str, ...]:
+    return ("--admin-key-file", str(stage.admin_key)) if stage.cast.own_keys else ()
+
+
 def _code(stage: Stage) -> str:
-    ran = stage.provision("token", "code", CREDENTIAL, "--token", stage.address, "--pin-file", str(stage.pin))
+    """As the token's owner gets it."""
+    if stage.cast.shows:
+        return str(stage.sim("press")["screen"].split()[-1])
+    pin = ("--pin-file", str(stage.pin)) if stage.cast.pin else ()
+    ran = stage.provision("token", "code", CREDENTIAL, "--token", stage.address, *pin)
     return str(_expect(ran, 0)["code"])
 
 
@@ -88,7 +97,7 @@ def _unbox(stage: Stage) -> str:
     # A crystal as cheap tokens have them; nobody at the desk knows these numbers.
     born = stage.unbox("--offset-s", "-41.3", "--rate-error-ppm", "-4", "--ageing-ppm-per-year", "-0.5")
     info = _expect(stage.provision("info", "--token", stage.address), 0)
-    _require(info["factory_keys"] is True, "a new token should have the factory's keys")
+    _require(info["factory_keys"] is not False, "a new token should have the factory's keys")
     return f"{info['serial']} on {born['address'].partition(':')[2]}"
 
 
@@ -101,8 +110,7 @@ def _owner_types_pin(stage: Stage) -> str:
 
 
 def _pulled(stage: Stage) -> str:
-    # The first thing that programming does after WRITTEN is to read the clock.
-    stage.sim("cable", "unplug", "--after", "get-time")
+    stage.sim("cable", "unplug", "--after", stage.cast.pulled_after)
     ran = _program(stage)
     error = _expect(ran, 3)
     reached = [line["step"] for line in ran.lines if "step" in line]
@@ -116,7 +124,8 @@ def _resumed(stage: Stage) -> str:
     done = _expect(ran, 0)
     notes = {line["step"]: line["note"] for line in ran.lines if "step" in line}
     _require(done["state"] == "DONE", f"the token is {done['state']}, not DONE")
-    seen = [f"{step:<17}{notes[step]}" for step in ("WRITTEN", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED")]
+    steps = ("WRITTEN", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED")
+    seen = [f"{step:<17}{notes[step]}" for step in steps if step in notes]
     return "\n".join([f"DONE, {done['machine_s'] * 1000:.0f} ms of machine time", *seen])
 
 
@@ -187,14 +196,44 @@ def _login_with_drift(stage: Stage) -> str:
 
 def _clock_mended(stage: Stage) -> str:
     ran = stage.provision(
-        *("token", "set-time", "--token", stage.address, "--admin-key-file", str(stage.admin_key)),
-        *("--server", stage.server),
+        *("token", "set-time", "--token", stage.address, *_administrator(stage)),
+        *("--server", stage.server, "--ledger", str(stage.ledger)),
     )
     low, high = _expect(ran, 0)["residual_ms"]
     truth_ms = _truth_s(stage) * 1000
     _require(low - 0.01 <= truth_ms <= high + 0.01, f"the truth {truth_ms:.3f} ms is not within {low}..{high} ms")
     _require(_device(stage)["drift_steps"] == 0, "the server should have forgotten the drift")
     return f"residual [{low:+.3f}, {high:+.3f}] ms; the server's drift is 0"
+
+
+def _clock_not_set(stage: Stage) -> str:
+    error = _expect(stage.provision("token", "set-time", "--token", stage.address), 2)
+    _require(error["type"] == "NotSupported", f"refused as {error['type']}")
+    return str(error["message"])
+
+
+def _rotated(stage: Stage) -> str:
+    serial = _held(stage)["serial"]
+    ran = stage.provision_attended(
+        *("token", "rotate", "--token", stage.address, "--serial", serial, "--ledger", str(stage.ledger)),
+        *("--passphrase-file", str(stage.passphrase), *_administrator(stage)),
+    )
+    done = _expect(ran, 0)
+    _require(done["state"] == "DONE", f"the token is {done['state']}, not DONE")
+    truth = _truth_s(stage)
+    _require(abs(truth) < 1, f"the clock is {truth:.1f} s off")
+    _require(_device(stage)["drift_steps"] == 0, "a new device should have no drift")
+    return "\n".join(["DONE again", *(f"{line['step']:<17}{line['note']}" for line in ran.lines if "step" in line)])
+
+
+def _wrong_key(stage: Stage) -> str:
+    wrong = ("--token-key-file", str(stage.wrong_pin))
+    error = _expect(stage.provision("token", "lock", "--token", stage.address, *wrong), 6)
+    _require(error["attempts_remaining"] == 7, "one try should be gone")
+    _require(_held(stage)["attempts_remaining"] == 7, "the token itself should have charged one try")
+    _expect(stage.provision("token", "unlock", "--token", stage.address, *_administrator(stage)), 0)
+    _require(_held(stage)["attempts_remaining"] == 8, "the right key should give the tries back")
+    return "7 left, then the right one: 8 again"
 
 
 def _login_again(stage: Stage) -> str:
@@ -215,11 +254,14 @@ def _retired(stage: Stage) -> str:
     _expect(
         stage.provision(
             *("token", "retire", "--token", stage.address, "--server", stage.server, "--serial", serial),
-            *("--ledger", str(stage.ledger), "--admin-key-file", str(stage.admin_key)),
+            *("--ledger", str(stage.ledger), *_administrator(stage)),
         ),
         0,
     )
-    _require(_held(stage)["credentials"] == [], "the token should hold nothing now")
+    if stage.cast.shows:
+        _require(_code(stage) != stage.last_code, "the token should give that code no more")
+    else:
+        _require(_held(stage)["credentials"] == [], "the token should hold nothing now")
     ran = stage.provision("server", "list", "--server", stage.server)
     _require(_expect(ran, 0)["devices"] == [], "the server should know nothing now")
     return "the server's device and the token's seed are gone"
@@ -230,42 +272,61 @@ def _old_code_refused(stage: Stage) -> str:
     return str(error["message"])
 
 
-ACTS: tuple[tuple[str, tuple[Step, ...]], ...] = (
-    (
-        "A box arrives",
+Act = tuple[str, tuple[Step, ...]]
+
+
+def acts_of(cast: Cast) -> tuple[Act, ...]:
+    """The story as this token plays it."""
+    return (
         (
-            Step("an administrator makes a ledger and a server", _prepare),
-            Step("a token comes out of the box", _unbox),
-            Step("its owner types a PIN on the keypad", _owner_types_pin),
-            Step("it is programmed, and the cable is pulled", _pulled),
-            Step("the same command again finishes the job", _resumed),
+            "A box arrives",
+            (
+                Step("an administrator makes a ledger and a server", _prepare),
+                Step("a token comes out of the box", _unbox),
+                *((Step("its owner types a PIN on the keypad", _owner_types_pin),) if cast.pin else ()),
+                Step("it is programmed, and the cable is pulled", _pulled),
+                Step("the same command again finishes the job", _resumed),
+            ),
         ),
-    ),
-    (
-        "Every day",
         (
-            Step("a login is accepted", _login),
-            Step("the same code again is refused as replayed", _replay),
-            Step("a wrong PIN is charged before it is compared", _wrong_pin),
+            "Every day",
+            (
+                Step("a login is accepted", _login),
+                Step("the same code again is refused as replayed", _replay),
+                *((Step("a wrong PIN is charged before it is compared", _wrong_pin),) if cast.pin else ()),
+                *((Step("a wrong key is charged, and not tried again", _wrong_key),) if _counts_keys(cast) else ()),
+            ),
         ),
-    ),
-    (
-        "Eighteen months in a drawer",
         (
-            Step(f"{DRAWER} pass", _drawer),
-            Step("the code is refused", _refused),
-            Step("the next one is refused too", _refused),
-            Step("two codes tell why, and the server learns", _resynchronised),
-            Step("the next login is accepted", _login_with_drift),
-            Step("the token's own clock is set", _clock_mended),
-            Step("a login needs no drift any more", _login_again),
+            "Eighteen months in a drawer",
+            (
+                Step(f"{DRAWER} pass", _drawer),
+                Step("the code is refused", _refused),
+                Step("the next one is refused too", _refused),
+                Step("two codes tell why, and the server learns", _resynchronised),
+                Step("the next login is accepted", _login_with_drift),
+                *_mending(cast),
+                Step("a login needs no drift any more", _login_again),
+            ),
         ),
-    ),
-    (
-        "Handed back",
         (
-            Step("retiring it closes both sides", _retired),
-            Step("a code from before is refused", _old_code_refused),
+            "Handed back",
+            (
+                Step("retiring it closes both sides", _retired),
+                Step("a code from before is refused", _old_code_refused),
+            ),
         ),
-    ),
-)
+    )
+
+
+def _counts_keys(cast: Cast) -> bool:
+    return cast.own_keys and cast.shows
+
+
+def _mending(cast: Cast) -> tuple[Step, ...]:
+    if not cast.rotates:
+        return (Step("the token's own clock is set", _clock_mended),)
+    return (
+        Step("its clock is not set: that would cost its seed", _clock_not_set),
+        Step("it gets a new seed and the time at once", _rotated),
+    )

@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,22 @@ class Ran:
         return self.lines[-1] if self.lines else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The token that plays the part. `pin`: its owner types one. `own_keys`: it takes the organisation's. `shows`: its
+    codes are on its screen only. `rotates`: to set its clock erases its seed. `pulled_after`: the instruction after
+    which the cable is pulled, so that the seed is on the token and nothing more is done.
+    """
+
+    family: str
+    model: str | None
+    pin: bool
+    own_keys: bool
+    shows: bool
+    rotates: bool
+    pulled_after: str
+
+
 class Stage:
     """A temporary folder with everything that an organisation needs to hand out one token.
 
@@ -38,8 +55,9 @@ class Stage:
     `link`: the wire that the token hangs on, as `firmware-sim run --link` names it; None for its own choice.
     """
 
-    def __init__(self, folder: Path, start: int, link: str | None = None) -> None:
+    def __init__(self, folder: Path, start: int, cast: Cast, link: str | None = None) -> None:
         self.folder = folder
+        self.cast = cast
         self._wire = () if link is None else ("--link", link)
         self.clock = folder / "clock"
         self.clock.write_text(f"{start}\n", encoding="ascii")
@@ -60,9 +78,9 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None and self._token.poll() is None:
+        if self._token is not None:
             self._token.terminate()
-            self._token.wait(timeout=10)
+            self._token.communicate(timeout=10)
 
     def _secret(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -81,18 +99,9 @@ class Stage:
         """Start `firmware-sim run` and wait for the line that says where it serves."""
         self._token = subprocess.Popen(
             [
-                *(
-                    sys.executable,
-                    "-m",
-                    "firmware_sim",
-                    "run",
-                    "--family",
-                    "reference",
-                    *self._wire,
-                    *options,
-                    "--json",
-                ),
-                *("--state", str(self.folder / "token.json"), "--clock", f"file:{self.clock}"),
+                *(sys.executable, "-m", "firmware_sim", "run", "--family", self.cast.family, *self._wire, *options),
+                *(() if self.cast.model is None else ("--model", self.cast.model)),
+                *("--state", str(self.folder / "token.json"), "--clock", f"file:{self.clock}", "--json"),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -103,12 +112,42 @@ class Stage:
         if not line:
             raise BrokenPromise(f"the simulator did not start: {self._token.stderr.read().strip()}")
         born: dict[str, Any] = json.loads(line)
+        if "error" in born:
+            raise BrokenPromise(f"the simulator did not start: {born['error']}")
         self.address, self._control = born["address"], born["control"]
         return born
 
     def provision(self, *arguments: str, stdin: str = "") -> Ran:
         """Run a `provision` command on the stage's clock."""
         return self._run("provision", *arguments, "--clock", f"file:{self.clock}", stdin=stdin)
+
+    def provision_attended(self, *arguments: str) -> Ran:
+        """The same, with somebody at the token: who reads codes off its screen and presses its button when asked."""
+        if not self.cast.shows:
+            return self.provision(*arguments)
+        command = [sys.executable, "-m", "provision", *arguments, "--clock", f"file:{self.clock}", "--json"]
+        lines = []
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
+            subprocess.Popen(
+                [*command, "--codes-file", "-"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            ) as running,
+        ):
+            assert running.stdin is not None and running.stdout is not None
+            for line in running.stdout:
+                said = json.loads(line)
+                if "wanted" not in said:
+                    lines.append(said)
+                    continue
+                screen = self.sim("press")["screen"]
+                print(screen.split()[-1] if said["wanted"] == "code" else "", file=running.stdin, flush=True)
+            exit_code = running.wait(timeout=60)
+            stderr.seek(0)
+            return Ran(exit_code, tuple(lines), stderr.read().strip())
 
     def sim(self, verb: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
         """Do to the token what only the world can do: press, type, pull, wait. Raises BrokenPromise."""

@@ -152,10 +152,12 @@ def _listens(path: Path) -> bool:
 def _libusb() -> bool:
     """Whether pyusb finds a library to work with."""
     try:
-        from usb.backend import libusb0, libusb1, openusb
+        from usb.backend import libusb0, openusb
+
+        from provision.links import libusb
     except ImportError:
         return False
-    return any(module.get_backend() is not None for module in (libusb1, openusb, libusb0))
+    return any(found() is not None for found in (libusb.backend, openusb.get_backend, libusb0.get_backend))
 
 
 def _modules() -> dict[str, Module]:

@@ -12,7 +12,9 @@ class LazyGroup(click.Group):
     """`table`: command name -> ("module:attribute", its line in the help)."""
 
     def __init__(self, name: str, table: Mapping[str, tuple[str, str]], help: str) -> None:
-        super().__init__(name, help=help, no_args_is_help=True)
+        super().__init__(
+            name, help=help, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+        )
         self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:

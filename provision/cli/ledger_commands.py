@@ -22,7 +22,7 @@ from provision.cli.station_options import (
     passphrase_option,
     write_secret,
 )
-from provision.errors import InputError
+from provision.errors import InputError, ProvisionError
 
 MASTER_KEY_BYTES = 32
 
@@ -48,7 +48,12 @@ def init(
     pair = create_key_pair(passphrase(context, passphrase_file, new=True), secrets.token_bytes)
     if new_admin_key_file is not None:
         write_secret(new_admin_key_file, f"{secrets.token_hex(MASTER_KEY_BYTES)}\n".encode(), "--new-admin-key-file")
-    Ledger.create(path, pair, context.clock).close()
+    try:
+        Ledger.create(path, pair, context.clock).close()
+    except ProvisionError:
+        if new_admin_key_file is not None:  # or it would be in the way of the next attempt
+            Path(new_admin_key_file).unlink()
+        raise
     text = f"ledger made: {path}"
     if new_admin_key_file is not None:
         text += f"\nmaster key made: {new_admin_key_file} (keep a copy where only administrators are)"

@@ -10,8 +10,8 @@ import click
 
 from provision.cli.context import Context, capture_option, common_options, token_option
 from provision.cli.output import table
-from provision.cli.station_options import ledger_file, ledger_option, open_ledger
-from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError
+from provision.cli.station_options import known_ledger, ledger_option
+from provision.errors import Busy, LinkError, PermissionDenied, ProtocolError, TokenError
 from provision.families.driver import identify
 from provision.families.identities import family_of, family_of_reader
 from provision.links.ports import Place, serial_ports
@@ -26,7 +26,7 @@ _USABLE = ("ready", "present")
 @click.command("list")
 @click.option(
     "--devices",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Also look at the ports that this folder links to.",
 )
 @click.option("--all", "everything", is_flag=True, help="Ask every serial port, and show also those that are silent.")
@@ -94,7 +94,7 @@ def _probed(context: Context, address: str) -> tuple[str, TokenInfo | None]:
         return "busy", None
     except PermissionDenied:
         return "no permission", None
-    except ProtocolError:
+    except (ProtocolError, TokenError):
         return "foreign", None
     except LinkError:
         return "silent", None
@@ -140,13 +140,13 @@ def info_command(context: Context, address: str, ledger_path: str | None) -> Non
 
 
 def _on_record(context: Context, ledger_path: str | None, serial: str) -> dict[str, Any] | None:
-    if ledger_path is None and not ledger_file(None).exists():
+    with known_ledger(context, ledger_path) as ledger:
+        entry = None if ledger is None else ledger.last_of_token(serial)
+    if entry is None:
         return None
     from provision.station.ledger import record
 
-    with open_ledger(context, ledger_path) as ledger:
-        entry = ledger.last_of_token(serial)
-    return None if entry is None else record(entry)
+    return record(entry)
 
 
 _CLOCKS = {
@@ -158,7 +158,7 @@ _CLOCKS = {
 
 _KEYS = {
     True: "FACTORY KEYS: anybody can write this token",
-    False: "the organisation's",
+    False: "not the factory's any more",
     None: "not told: the published factory key until another one is set",
 }
 

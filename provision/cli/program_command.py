@@ -7,39 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provision.cli.context import (
-    Context,
-    common_options,
-    model_option,
-    pin_option,
-    require_recognised,
-    token_option,
-)
+from provision.cli.context import Context, common_options, model_option, require_recognised, token_option
 from provision.cli.station_options import (
     absolute,
     algorithm_option,
     digits_option,
     ledger_option,
-    master_key_option,
     open_ledger,
     open_server,
     parameters_from,
-    passphrase,
-    passphrase_option,
     server_option,
     time_step_option,
-    undisciplined_option,
 )
-from provision.errors import InputError, LedgerError, LinkError, ProvisionError, ServerError, TokenError, UsageError
-from provision.model import ClockKind, Secret, TokenInfo
+from provision.cli.station_run import (
+    RunOptions,
+    resumable,
+    run_options,
+    show_outcome,
+    step_observer,
+    warn_of_published_key,
+)
+from provision.errors import InputError, UsageError
+from provision.model import TokenInfo
 
 if TYPE_CHECKING:
     from provision.families.driver import Session
     from provision.station.job import Job
     from provision.station.ledger import Ledger
-    from provision.station.states import State
-
-_RESUMABLE = (LinkError, TokenError, ServerError, LedgerError)
 
 
 @click.command("program")
@@ -63,10 +57,7 @@ _RESUMABLE = (LinkError, TokenError, ServerError, LedgerError)
 @click.option(
     "--escrow", type=click.Choice(["none", "diagnose"]), default="none", help="diagnose: keep the sealed seed."
 )
-@pin_option
-@master_key_option
-@passphrase_option
-@undisciplined_option
+@run_options
 @model_option
 @ledger_option
 @common_options
@@ -76,10 +67,7 @@ def program(
     server_address: str,
     ledger_path: str | None,
     model: str | None,
-    admin_key_file: str | None,
-    pin_file: str | None,
-    passphrase_file: str | None,
-    undisciplined_clock_ok: bool,
+    options: RunOptions,
     **wishes: Any,
 ) -> None:
     """Make a token a working second factor.
@@ -90,27 +78,15 @@ def program(
     job = _job(context, absolute(server_address), **wishes)
     with open_ledger(context, ledger_path) as ledger, context.token(address) as (session, info):
         require_recognised(info, model)
-        access = (admin_key_file, pin_file, passphrase_file)
-        _run(context, ledger, session, info, job, access, undisciplined_clock_ok)
+        _run(context, ledger, session, info, job, options)
 
 
 @click.command("resume")
 @token_option
-@pin_option
-@master_key_option
-@passphrase_option
-@undisciplined_option
+@run_options
 @ledger_option
 @common_options
-def resume(
-    context: Context,
-    address: str,
-    ledger_path: str | None,
-    admin_key_file: str | None,
-    pin_file: str | None,
-    passphrase_file: str | None,
-    undisciplined_clock_ok: bool,
-) -> None:
+def resume(context: Context, address: str, ledger_path: str | None, options: RunOptions) -> None:
     """Go on with the job that a token has in the ledger, without repeating its options."""
     with open_ledger(context, ledger_path) as ledger, context.token(address) as (session, info):
         entry = ledger.of_token(info.serial)
@@ -119,8 +95,7 @@ def resume(
                 f"token {info.serial} has no job in the ledger {ledger.path}",
                 hint="start one with `provision token program`",
             )
-        access = (admin_key_file, pin_file, passphrase_file)
-        _run(context, ledger, session, info, entry.job, access, undisciplined_clock_ok)
+        _run(context, ledger, session, info, entry.job, options)
 
 
 def _job(
@@ -180,60 +155,24 @@ def _job(
     )
 
 
-def _run(
-    context: Context,
-    ledger: Ledger,
-    session: Session,
-    info: TokenInfo,
-    job: Job,
-    files: tuple[str | None, str | None, str | None],
-    undisciplined_clock_ok: bool,
-) -> None:
+def _run(context: Context, ledger: Ledger, session: Session, info: TokenInfo, job: Job, options: RunOptions) -> None:
     from provision.station import program as station
-    from provision.station.discipline import require_discipline
-    from provision.station.ledger import record
 
-    admin_key_file, pin_file, passphrase_file = files
-    if info.clock_kind is not ClockKind.NONE:
-        verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
-        if not verdict.disciplined:
-            context.say(f"warning: the station's clock itself is not trustworthy: {verdict.why}")
-
-    def observer(step: State, phase: station.Phase, note: str) -> None:
-        if phase is station.Phase.AFTER:
-            context.result({"step": step.value, "note": note}, f"{step.value:<16}{note}")
-
-    def pin() -> Secret:
-        return context.secrets.pin(pin_file, prompt=f"PIN of token {info.serial}")
-
-    access = station.Access(
-        context.secrets.admin_key(admin_key_file), pin, lambda: passphrase(context, passphrase_file)
-    )
-    with open_server(context, job.server) as server:
-        try:
-            outcome = station.program(
-                job,
-                session=session,
-                ledger=ledger,
-                server=server,
-                clock=context.clock,
-                access=access,
-                randbytes=secrets.token_bytes,
-                observer=observer,
-            )
-        except _RESUMABLE as error:
-            _say_how_to_go_on(error, ledger, info.serial)
-            raise
+    options.require_clock(context, info)
+    warn_of_published_key(context, info)
+    access = options.access(context, info)
+    with open_server(context, job.server) as server, resumable(ledger, info.serial):
+        outcome = station.program(
+            job,
+            session=session,
+            ledger=ledger,
+            server=server,
+            clock=context.clock,
+            access=access,
+            randbytes=secrets.token_bytes,
+            observer=step_observer(context),
+        )
     text = f"machine time    {outcome.machine_s * 1000:.0f} ms"
     if outcome.already_done:
         text = f"token {info.serial} is done already, for {job.user} as {job.name!r}; nothing was changed"
-    context.result(
-        {**record(outcome.entry), "already_done": outcome.already_done, "machine_s": outcome.machine_s}, text
-    )
-
-
-def _say_how_to_go_on(error: ProvisionError, ledger: Ledger, serial: str) -> None:
-    entry = ledger.of_token(serial)
-    if entry is not None:
-        again = f"the ledger stands at {entry.state.value}: the same command again goes on from there"
-        error.hint = again if error.hint is None else f"{error.hint}; {again}"
+    show_outcome(context, outcome, text)

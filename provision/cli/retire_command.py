@@ -12,6 +12,7 @@ from provision.cli.context import (
     require_recognised,
     token_option,
 )
+from provision.cli.person import codes_option, person_of
 from provision.cli.station_options import (
     absolute,
     ledger_option,
@@ -28,6 +29,7 @@ from provision.cli.station_options import (
 @click.option("--serial", metavar="SN", help="The token's serial, to prove that you mean this one (default: ask).")
 @click.option("--wipe", is_flag=True, help="Reset the whole token to its factory state.")
 @master_key_option
+@codes_option
 @model_option
 @ledger_option
 @common_options
@@ -39,6 +41,7 @@ def retire(
     wipe: bool,
     model: str | None,
     admin_key_file: str | None,
+    codes_file: str | None,
     ledger_path: str | None,
 ) -> None:
     """Take a token back: close it at the server, then delete its seed.
@@ -64,6 +67,7 @@ def retire(
                 admin_key=admin_key,
                 wipe=wipe,
                 observer=observer,
+                person=person_of(context, codes_file),
             )
     if context.as_json:
         context.result(record(entry), "")

@@ -6,7 +6,9 @@ import codecs
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -64,15 +66,19 @@ class SecretInput:
         except UnicodeDecodeError:
             raise InputError(f"{_named(file or '-')} is not UTF-8 text") from None
 
+    def lines(self, file: str, *, option: str) -> Iterator[str]:
+        """The lines of a file, each read when it is wanted: somebody may be typing them."""
+        if file != "-":
+            yield from self.read(file, option).decode("utf-8", "replace").splitlines()
+            return
+        stdin = self._take_stdin(option)
+        while line := stdin.readline(MAX_FILE):
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+
     def read(self, file: str, option: str) -> bytes:
         """All of a secret file. Raises InputError, and UsageError when two options want standard input."""
         if file == "-":
-            if self._stdin_taken:
-                raise UsageError(f"{option} - and another option both want standard input", hint="give one as a file")
-            if sys.stdin is None:
-                raise InputError(f"standard input ({option}) is closed", hint="give a file, or leave the option out")
-            self._stdin_taken = True
-            data = sys.stdin.buffer.read(MAX_FILE + 1)
+            data = self._take_stdin(option).read(MAX_FILE + 1)
         else:
             try:
                 with Path(file).open("rb") as stream:
@@ -83,6 +89,15 @@ class SecretInput:
         if len(data) > MAX_FILE:
             raise InputError(f"{_named(file)} ({option}) is over {MAX_FILE} bytes, which is no secret")
         return data.removeprefix(codecs.BOM_UTF8)  # as Windows' Notepad writes it; it is no part of what was typed
+
+    def _take_stdin(self, option: str) -> BinaryIO:
+        """Raises UsageError the second time, InputError where there is none."""
+        if self._stdin_taken:
+            raise UsageError(f"{option} - and another option both want standard input", hint="give one as a file")
+        if sys.stdin is None:
+            raise InputError(f"standard input ({option}) is closed", hint="give a file, or leave the option out")
+        self._stdin_taken = True
+        return sys.stdin.buffer
 
     def _line(self, file: str | None, prompt: str, option: str, *, confirm: bool) -> bytes:
         if file is None:

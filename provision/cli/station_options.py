@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,13 @@ def open_ledger(context: Context, path: str | None) -> Ledger:
     from provision.station.ledger import Ledger
 
     return Ledger.open(ledger_file(path), context.clock)
+
+
+def known_ledger(context: Context, path: str | None) -> AbstractContextManager[Ledger | None]:
+    """The ledger if one was named, or if this user has one; else None. For what can do without."""
+    if path is None and not os.path.exists(ledger_file(None)):  # nor can be looked for, in another's home
+        return nullcontext()
+    return open_ledger(context, path)
 
 
 def passphrase(context: Context, file: str | None, *, new: bool = False) -> Secret:

@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 
 import click
 
+from provision.cli.assumed import assumed_options, assumed_parameters
 from provision.cli.context import Administrator, Context, administrator_options, common_options, token_option
+from provision.errors import NotSupported
+from provision.model import Capability, ClockKind, OtpParameters, TokenInfo
 
 
 @click.command("set-time")
@@ -14,6 +17,7 @@ from provision.cli.context import Administrator, Context, administrator_options,
 @administrator_options
 @click.option("--undisciplined-clock-ok", is_flag=True, help="Set it even from a clock that nothing synchronises.")
 @click.option("--server", "server_address", metavar="SERVER", help="Also clear the drift that this server remembers.")
+@assumed_options
 @common_options
 def set_time(
     context: Context,
@@ -21,6 +25,8 @@ def set_time(
     administrator: Administrator,
     undisciplined_clock_ok: bool,
     server_address: str | None,
+    ledger_path: str | None,
+    parameters: OtpParameters | None,
 ) -> None:
     """Set a token's clock on the edge of a second, and say how far off it can still be.
 
@@ -29,8 +35,13 @@ def set_time(
     from provision.station.discipline import require_discipline
     from provision.station.timing import set_time as set_token_time
 
-    verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
     with context.token(address) as (session, info):
+        if Capability.CLOCK_SET not in info.capabilities:
+            session.read_clock()  # its driver says why not
+        _require_seed_survives(info)
+        verdict = require_discipline(context.clock, undisciplined_ok=undisciplined_clock_ok)
+        if Capability.LIST not in info.capabilities:
+            session.assume(assumed_parameters(context, ledger_path, info, parameters))
         administrator.authenticate(context, session, info)
         done = set_token_time(session, context.clock)
     cleared = [] if server_address is None else _clear_drift(context, server_address, info.serial)
@@ -53,6 +64,16 @@ def set_time(
         },
         text,
     )
+
+
+def _require_seed_survives(info: TokenInfo) -> None:
+    if info.clock_kind is ClockKind.WITH_SEED:
+        raise NotSupported(
+            f"setting the clock of token {info.serial} ({info.model}) erases its seed",
+            capability=Capability.CLOCK_SET.value,
+            hint="`provision token rotate` gives it a new seed and the time at once; `provision server resync` has the "
+            "server learn its drift",
+        )
 
 
 def _clear_drift(context: Context, address: str, serial: str) -> list[str]:

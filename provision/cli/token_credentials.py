@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from provision.cli.assumed import assumed_options, assumed_parameters
 from provision.cli.context import (
     Administrator,
     Context,
@@ -18,8 +19,10 @@ from provision.cli.context import (
     token_option,
 )
 from provision.cli.output import table
+from provision.cli.person import codes_option, person_of
+from provision.cli.station_options import known_ledger, ledger_option
 from provision.families.driver import Session
-from provision.model import CredentialInfo, OathType, Secret
+from provision.model import Capability, CredentialInfo, OathType, OtpParameters, Secret
 
 serial_option = click.option("--serial", metavar="SERIAL", help="The serial of the token that this is meant for.")
 
@@ -28,12 +31,16 @@ serial_option = click.option("--serial", metavar="SERIAL", help="The serial of t
 @click.argument("name")
 @token_option
 @pin_option
+@administrator_options
 @common_options
-def code(context: Context, address: str, name: str, pin_file: str | None) -> None:
+def code(context: Context, address: str, name: str, pin_file: str | None, administrator: Administrator) -> None:
     """Show a code of the credential NAME. Asks for the PIN if the credential demands it."""
     from provision.station.codes import code_now, find
 
     with context.token(address) as (session, info):
+        if Capability.CODE_READ not in info.capabilities:
+            session.calculate(name)  # its driver says why not
+        administrator.unlock(context, session, info)
         credential = find(session, name, info.serial)
         _present_pin(context, session, credential, pin_file)
         now = code_now(session, credential, context.clock)
@@ -47,6 +54,7 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
 @click.argument("name")
 @token_option
 @pin_option
+@administrator_options
 @click.option("--seed-file", metavar="FILE", help="Also compare the code with the one of this seed.")
 @click.option("--seed-format", type=click.Choice(["auto", "hex", "base32"]), default="auto", help="How it is written.")
 @click.option(
@@ -54,33 +62,53 @@ def code(context: Context, address: str, name: str, pin_file: str | None) -> Non
     type=click.FloatRange(min=0),
     help="How far off the token's clock may be (default: the credential's time step).",
 )
+@codes_option
+@assumed_options
 @common_options
 def verify(
     context: Context,
     address: str,
     name: str,
     pin_file: str | None,
+    administrator: Administrator,
     seed_file: str | None,
     seed_format: str,
     tolerance_s: float | None,
+    codes_file: str | None,
+    ledger_path: str | None,
+    parameters: OtpParameters | None,
 ) -> None:
     """Prove that the PIN is right, that the clock is near enough, and that the credential NAME gives codes.
 
-    With --seed-file also that they are the right ones. Exit code 4 says that they are not.
+    With --seed-file also that they are the right ones; where the token only shows them, somebody types one. Exit code 4
+    says that they are not.
     """
     from provision.station import codes
 
     seed = None if seed_file is None else _seed(context, seed_file, seed_format)
     with context.token(address) as (session, info):
-        credential = codes.find(session, name, info.serial)
-        _present_pin(context, session, credential, pin_file)
-        now = codes.code_now(session, credential, context.clock)
-    tolerance_s = credential.parameters.time_step_s if tolerance_s is None else tolerance_s
-    codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=seed)
-    text = f"token {info.serial}: code of {name!r} {'well formed' if seed is None else 'right'}"
-    if now.offset is not None:
-        text += f", clock within {now.offset} of the station's"
-    offset_ms = now.offset and [now.offset.lo_ms, now.offset.hi_ms]
+        administrator.unlock(context, session, info)
+        if Capability.LIST in info.capabilities:
+            credential = codes.find(session, name, info.serial)
+        else:
+            assumed = assumed_parameters(context, ledger_path, info, parameters)
+            credential = CredentialInfo(name, assumed, own_clock=True, pin=False, touch=False)
+        tolerance_s = credential.parameters.time_step_s if tolerance_s is None else tolerance_s
+        if Capability.CODE_READ in info.capabilities:
+            _present_pin(context, session, credential, pin_file)
+            now = codes.code_now(session, credential, context.clock)
+            codes.verify(credential, now, info.serial, tolerance_s=tolerance_s, seed=seed)
+            offset, seen = now.offset, "well formed" if seed is None else "right"
+        else:
+            person = person_of(context, codes_file)
+            offset = codes.verify_shown(
+                session, info, credential, person, context.clock, tolerance_s=tolerance_s, seed=seed
+            )
+            seen = "not read" if seed is None else "right"
+    text = f"token {info.serial}: code of {name!r} {seen}"
+    if offset is not None:
+        text += f", clock within {offset} of the station's"
+    offset_ms = offset and [offset.lo_ms, offset.hi_ms]
     context.result(
         {"serial": info.serial, "name": name, "offset_ms": offset_ms, "seed_compared": seed is not None}, text
     )
@@ -88,10 +116,12 @@ def verify(
 
 @click.command("credentials")
 @token_option
+@administrator_options
 @common_options
-def credentials(context: Context, address: str) -> None:
+def credentials(context: Context, address: str, administrator: Administrator) -> None:
     """List the credentials on a token; never their secrets."""
     with context.token(address) as (session, info):
+        administrator.unlock(context, session, info)
         found = session.credentials()
     head = ("NAME", "TYPE", "ALGORITHM", "DIGITS", "STEP", "CLOCK", "DEMANDS")
     text = table([head, *[_line(credential) for credential in found]]) if found else "no credentials"
@@ -115,7 +145,8 @@ def rename(
     if (label is None) == (credential is None):
         raise click.UsageError("give either a LABEL or --credential OLD NEW")
     with context.token(address) as (session, info):
-        administrator.authenticate(context, session, info)
+        if credential is not None or Capability.RENAME_TOKEN in info.capabilities:  # else its driver says why not
+            administrator.authenticate(context, session, info)
         if credential is not None:
             old, new = credential
             session.rename(old, new)
@@ -141,7 +172,8 @@ def delete(
     from provision.station.codes import find
 
     with context.token(address) as (session, info):
-        find(session, name, info.serial)
+        if Capability.LIST in info.capabilities and Capability.READ_LOCK not in info.capabilities:
+            find(session, name, info.serial)  # before anything is asked for
         require_recognised(info, model)
         confirm_serial(info, serial, f"delete {name!r} from")
         administrator.authenticate(context, session, info)
@@ -153,15 +185,32 @@ def delete(
 @token_option
 @administrator_options
 @serial_option
+@codes_option
 @model_option
+@ledger_option
 @common_options
-def wipe(context: Context, address: str, administrator: Administrator, serial: str | None, model: str | None) -> None:
-    """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased."""
+def wipe(
+    context: Context,
+    address: str,
+    administrator: Administrator,
+    serial: str | None,
+    codes_file: str | None,
+    model: str | None,
+    ledger_path: str | None,
+) -> None:
+    """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased.
+
+    A token that does not tell whose keys it obeys is noted in the ledger as having its factory keys again.
+    """
+    from provision.station.retire import reset
+
     with context.token(address) as (session, info):
         require_recognised(info, model)
         confirm_serial(info, serial, "wipe")
-        administrator.authenticate(context, session, info)
-        session.factory_reset()
+        if Capability.KEYLESS_RESET not in info.capabilities:
+            administrator.authenticate(context, session, info)
+        with known_ledger(context, ledger_path) as ledger:
+            reset(session, info, person_of(context, codes_file), ledger)
         context.result({"serial": info.serial, "wiped": True}, f"token {info.serial} is as it left the factory")
 
 

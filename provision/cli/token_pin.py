@@ -14,6 +14,8 @@ from provision.cli.context import (
     require_recognised,
     token_option,
 )
+from provision.cli.person import codes_option, person_of
+from provision.model import Capability
 
 new_pin_option = click.option(
     "--new-pin-file", metavar="FILE", help="The new PIN, - for standard input (default: ask)."
@@ -57,7 +59,8 @@ def unblock(
     if keep_pin and new_pin_file is not None:
         raise click.UsageError("--keep-pin and --new-pin-file exclude each other")
     with context.token(address) as (session, info):
-        administrator.authenticate(context, session, info)
+        if Capability.PIN in info.capabilities:  # else its driver says why not
+            administrator.authenticate(context, session, info)
         session.unblock(None if keep_pin else context.secrets.new_pin(new_pin_file))
         what = "kept" if keep_pin else "replaced"
         context.result({"serial": info.serial, "pin": what}, f"token {info.serial} is unblocked, its PIN {what}")
@@ -67,20 +70,29 @@ def unblock(
 @token_option
 @administrator_options
 @click.option("--new-admin-key-file", metavar="FILE", required=True, help="The new key in hex, - for standard input.")
+@codes_option
 @model_option
 @common_options
 def set_admin_key(
-    context: Context, address: str, administrator: Administrator, new_admin_key_file: str, model: str | None
+    context: Context,
+    address: str,
+    administrator: Administrator,
+    new_admin_key_file: str,
+    codes_file: str | None,
+    model: str | None,
 ) -> None:
     """Replace the administrator's keys on a token by ones that are derived from the organisation's key.
 
-    Without --admin-key-file or --token-key-file the token must still have its factory keys.
+    Without --admin-key-file or --token-key-file the token must still have its factory keys. `token program` does this
+    by itself, and keeps on record whose key a token obeys that does not tell, such as a Molto2.
     """
+    from provision.station.keys import take_over
+
     with context.token(address) as (session, info):
         require_recognised(info, model)
         new = context.secrets.required_admin_key(new_admin_key_file, option="--new-admin-key-file")
         administrator.authenticate(context, session, info)
-        session.change_admin_key(new)
+        take_over(session, info, new, person_of(context, codes_file))
         context.result(
             {"serial": info.serial, "admin_key": "changed"}, f"token {info.serial} has new administrator keys"
         )

@@ -30,9 +30,10 @@ class Session(Protocol):
     CHECK_VALUE     check_value
     RENAME_TOKEN    set_label
     FACTORY_RESET   factory_reset
-    OPEN_RESET      factory_reset needs no `authenticate`: whoever holds such a token may reset it
     OWN_KEY         authenticate_own
     SCREEN_LOCK     lock_screen
+    KEYLESS_RESET   factory_reset wants no `authenticate` before it
+    READ_LOCK       credentials and calculate want it, once the token has no longer its factory keys
     BUTTON_CONFIRMS what change_admin_key and factory_reset ask for happens when its button is pressed, after they
                     returned
 

@@ -24,6 +24,8 @@ from provision.errors import (
     RemoteProtocolError,
     StorageFull,
 )
+from provision.families.applets import decoded
+from provision.families.derivation import derive
 from provision.families.identities import USB_IDENTITIES
 from provision.families.refusal import Reasons, refusal
 from provision.families.sm4_session import (
@@ -31,7 +33,6 @@ from provision.families.sm4_session import (
     HASHES,
     Sm4Session,
     asked,
-    decoded,
     unix_time,
 )
 from provision.links.link import Link
@@ -51,7 +52,7 @@ from provision.wire.apdu import Sw
 from provision.wire.sm4_secure import HashKind
 
 _FAMILY = "molto2"
-_MODEL, _OLD_MODEL, _OLD_PROFILES = "Molto2v2", "Molto2", 50
+_MODEL, _FIRST_MODEL = "Molto2v2", "Molto2"
 _DIGITS = tuple(digits for digits in molto2.DIGITS if 6 <= digits <= 8)  # others are no codes of RFC 4226
 _CAPABILITIES = frozenset(
     {
@@ -61,12 +62,13 @@ _CAPABILITIES = frozenset(
         Capability.ADMIN_KEY,
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
+        Capability.KEYLESS_RESET,
         Capability.BUTTON_CONFIRMS,
         Capability.SCREEN_LOCK,
     }
 )
 _ACCEPTED = (Sw.OK, molto2.QUEUED)  # to what waits for the button: the specification's word, and a device's
-_MIN_ADMIN_KEY = 16  # bytes
+_DERIVATION = "hwtoken molto2 customer key v1"
 _ERASED_TITLE = "-"  # a title can be replaced, not deleted
 
 
@@ -98,6 +100,7 @@ class Molto2Session(Sm4Session):
         self._serial: str | None = None
         self._profiles = molto2.PROFILES
         self._key: bytes | None = None
+        self._timed: list[int] | None = None  # the profiles whose clock is to be set, while that is known
 
     # What it says to anyone
 
@@ -110,7 +113,12 @@ class Molto2Session(Sm4Session):
         return [_credential(name, data) for name, (_, data) in self._held().items()]
 
     def read_clock(self) -> ClockReading:
-        return self._read_clock(molto2.info_command())
+        """Once authenticated it also finds out which profiles write_clock will write to, so that this does nothing
+        else then."""
+        reading = self._read_clock(molto2.info_command())
+        if self._key is not None:
+            self._to_be_timed()
+        return reading
 
     # The administrator
 
@@ -137,6 +145,7 @@ class Molto2Session(Sm4Session):
     def put(self, credential: NewCredential) -> None:
         self.require_storable(credential)
         key, held = self._session_key(), self._held()
+        self._timed = None
         if credential.name in held:
             profile = held[credential.name][0]
             self._clear(profile)
@@ -157,10 +166,8 @@ class Molto2Session(Sm4Session):
             self._send(command, what, _SESSION)
 
     def delete(self, name: str) -> None:
-        """Anybody could read the title that stays behind: it is overwritten."""
-        profile = self._find(name)
-        self._clear(profile)
-        self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), f"forget the title {name!r}")
+        self._session_key()
+        self._erase(self._find(name))
 
     def rename(self, old: str, new: str) -> None:
         title = self._title(new)
@@ -170,19 +177,20 @@ class Molto2Session(Sm4Session):
         self._send(molto2.title_command(key, self._find(old, held), title), f"rename the credential {old!r}", _SESSION)
 
     def reset(self) -> None:
-        for name in self._held():
-            self.delete(name)
+        self._session_key()
+        for profile, _ in self._held().values():
+            self._erase(profile)
 
     def write_clock(self, seconds: int) -> ClockReading:
         """Of every profile that holds a seed, one after the other: the specification speaks of the clock "on a single
         profile", so a token may keep one for each."""
         key, time = self._session_key(), molto2.TimeOnly(unix_time(seconds)).encode()
-        profiles = [number for number, _ in self._held().values()] or [0]
+        profiles = self._to_be_timed()
         sent_s = self._clock.now()
         for profile in profiles:
             command = sm4_secure.secured(key, sm4_secure.Ins.CONFIG, molto2.CONFIG_P1, profile, time)
             self._send(command, "set its clock", _CLOCK)
-        return ClockReading(float(seconds), sent_s, self._clock.now(), RESOLUTION_WRITTEN_S)
+        return ClockReading(float(seconds), sent_s, self._clock.now())
 
     def lock_screen(self, locked: bool) -> None:
         self._session_key()
@@ -202,7 +210,7 @@ class Molto2Session(Sm4Session):
         response = self._exchange(molto2.factory_reset_command())
         if response.sw not in _ACCEPTED:
             raise refusal(response.sw, self._who, "reset itself")
-        self._key = None
+        self._key = self._timed = None
 
     # Keys
 
@@ -231,7 +239,8 @@ class Molto2Session(Sm4Session):
         return AdminKeyIncorrect(
             f"the customer key is not the one of {self._who}: {left} {'try' if left == 1 else 'tries'} left",
             attempts_remaining=left,
-            hint="do not try again unless you know the key: with no try left the token locks itself",
+            hint="do not try again unless you know the key: with no try left the token locks itself; "
+            "`provision token wipe` wants none, brings the published key back, and erases everything",
         )
 
     def _session_key(self) -> bytes:
@@ -240,18 +249,11 @@ class Molto2Session(Sm4Session):
         return self._key
 
     def _derived(self, admin_key: Secret) -> bytes:
-        """The customer key of this token, of its own and from the organisation's master: 16 bytes by HKDF-SHA-256 (RFC
-        5869) without salt, info = "hwtoken molto2 customer key v1" and the serial."""
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        if len(admin_key) < _MIN_ADMIN_KEY:
-            raise InputError(f"an administrator key has at least {_MIN_ADMIN_KEY} bytes, not {len(admin_key)}")
+        """The customer key of this token, of its own and from the organisation's master."""
         if self._serial is None:
             self.info()
         assert self._serial is not None
-        info = b"hwtoken molto2 customer key v1" + self._serial.encode("ascii")
-        return HKDF(SHA256(), sm4_secure.KEY_SIZE, None, info).derive(admin_key.reveal())
+        return derive(admin_key, _DERIVATION, self._serial, sm4_secure.KEY_SIZE)
 
     # Profiles
 
@@ -267,9 +269,14 @@ class Molto2Session(Sm4Session):
         titles = {number: molto2.decode_title(data.title) for number, data in found.items()}
         common = Counter(titles.values())
         return {
-            f"#{number}" if title is None or common[title] > 1 else title: (number, found[number])
+            f"#{number}" if title is None or title[0] == "#" or common[title] > 1 else title: (number, found[number])
             for number, title in titles.items()
         }
+
+    def _to_be_timed(self) -> list[int]:
+        if self._timed is None:
+            self._timed = [number for number, _ in self._held().values()] or [0]
+        return self._timed
 
     def _find(self, name: str, held: dict[str, tuple[int, molto2.PublicData]] | None = None) -> int:
         held = self._held() if held is None else held
@@ -287,20 +294,26 @@ class Molto2Session(Sm4Session):
             f"{self._who} is full: {self._profiles} credentials", hint="delete one first: `provision token delete`"
         )
 
+    def _erase(self, profile: int) -> None:
+        """Anybody could read the title that stays behind: it is overwritten."""
+        self._timed = None
+        self._clear(profile)
+        self._send(molto2.title_command(self._session_key(), profile, _ERASED_TITLE), "forget a title", _SESSION)
+
     def _clear(self, profile: int) -> None:
-        self._session_key()
         self._send(molto2.delete_command(profile), f"delete the seed of its profile {profile}", _DELETE)
 
     def _title(self, name: str) -> str:
-        if not 1 <= len(name.encode("utf-8", "replace")) <= molto2.MAX_TITLE or name.startswith("#"):
-            raise InputError(
-                f"{name!r} is no title for a Molto2: that has 1 to {molto2.MAX_TITLE} bytes of UTF-8, no # in front",
-                hint="name the credential with --credential",
-            )
+        try:
+            molto2.encode_title(name)
+        except WireError as error:
+            raise InputError(f"{name!r} is no title for a Molto2: {error}", hint=_TITLE_HINT) from None
+        if name.startswith("#"):
+            raise InputError(f"{name!r} is no title for a Molto2: # stands for a profile's number", hint=_TITLE_HINT)
         return name
 
 
-RESOLUTION_WRITTEN_S = 0.0  # a time that is written begins a second
+_TITLE_HINT = "name the credential with --credential"
 
 _SESSION: Reasons = {
     Sw.SECURITY_STATUS_NOT_SATISFIED: ("it has forgotten the customer key", "run the same command again"),
@@ -315,7 +328,7 @@ _DELETE: Reasons = {**_SESSION, molto2.NO_SEED: ("it has none", "`provision toke
 def customer_key(key: Secret) -> bytes:
     """As Token2's tool takes it: 32 hexadecimal digits are bytes (--key), anything else is text (--keyascii).
 
-    Raises InputError for nothing.
+    Raises InputError if there is none.
     """
     raw = key.reveal()
     if not raw:
@@ -354,7 +367,7 @@ def _info(link: Link) -> TokenInfo:
     return TokenInfo(
         family=_FAMILY,
         serial=info.serial,
-        model=_MODEL if is_second else _OLD_MODEL,
+        model=_MODEL if is_second else _FIRST_MODEL,
         firmware="",  # it does not tell
         label="",
         capabilities=_CAPABILITIES,
@@ -363,15 +376,19 @@ def _info(link: Link) -> TokenInfo:
         attempts_remaining=None,
         factory_keys=None,  # to find out would cost a try
         credentials_used=None,  # to count them takes a question for each profile
-        credentials_max=molto2.PROFILES if is_second else _OLD_PROFILES,
+        credentials_max=molto2.PROFILES if is_second else molto2.FIRST_PROFILES,
         recognised=is_second,
     )
 
 
 def _credential(name: str, data: molto2.PublicData) -> CredentialInfo:
-    try:
-        algorithm = ALGORITHMS[HashKind(data.hash)]
-    except ValueError:
-        raise RemoteProtocolError(f"the credential {name!r} has a hash {data.hash} that nobody knows") from None
-    parameters = OtpParameters(algorithm=algorithm, digits=data.digits, time_step_s=data.time_step_s)
+    known = data.hash in ALGORITHMS and data.digits in molto2.DIGITS and data.time_step_s in sm4_secure.TIME_STEPS
+    if not known:
+        raise RemoteProtocolError(
+            f"the credential {name!r} has a hash {data.hash}, {data.digits} digits and steps of {data.time_step_s} s, "
+            "which no Molto2 has"
+        )
+    parameters = OtpParameters(
+        algorithm=ALGORITHMS[HashKind(data.hash)], digits=data.digits, time_step_s=data.time_step_s
+    )
     return CredentialInfo(name, parameters, own_clock=True, pin=False, touch=False)

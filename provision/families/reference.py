@@ -63,7 +63,13 @@ if TYPE_CHECKING:  # the secure channel loads `cryptography`, which only an admi
 
 _FAMILY = "reference"
 _MAX_REPLY = MAX_PAYLOAD - 2  # an Le: what fits a frame beside the status word
-_CAPABILITIES = frozenset(Capability) - {Capability.OWN_KEY, Capability.SCREEN_LOCK, Capability.BUTTON_CONFIRMS}
+_CAPABILITIES = frozenset(Capability) - {
+    Capability.OWN_KEY,
+    Capability.KEYLESS_RESET,
+    Capability.READ_LOCK,
+    Capability.SCREEN_LOCK,
+    Capability.BUTTON_CONFIRMS,
+}
 _PIN_STATE = {
     reference.PinStatus.UNSET: PinState.UNSET,
     reference.PinStatus.SET: PinState.LOCKED,  # GET INFO comes after a SELECT, so nobody is verified
@@ -340,10 +346,10 @@ def _check_reply(key: bytes, nonce: bytes) -> bytes:
     return bytes((oath.Tag.CHECK, reference_oath.CHECK_VALUE_SIZE)) + mac[: reference_oath.CHECK_VALUE_SIZE]
 
 
-_NO_PIN = ("no PIN is set", "set one with `token set-pin`")
+_NO_PIN = ("no PIN is set", "set one with `provision token set-pin`")
 _PIN: Reasons = {Sw.CONDITIONS_NOT_SATISFIED: _NO_PIN}
 _SET_PIN: Reasons = {
-    Sw.CONDITIONS_NOT_SATISFIED: ("a PIN is set already", "change it with `token change-pin`"),
+    Sw.CONDITIONS_NOT_SATISFIED: ("a PIN is set already", "change it with `provision token change-pin`"),
 }
 _CLOCK: Reasons = {
     Sw.CONDITIONS_NOT_SATISFIED: ("its clock stands still", "its battery is empty: replace the token"),
@@ -351,7 +357,7 @@ _CLOCK: Reasons = {
 _CALCULATE: Reasons = {
     Sw.CONDITIONS_NOT_SATISFIED: (
         "nobody touched it in time, its clock stands still, or the credential takes its time from elsewhere",
-        "touch the button when the token asks; `token credentials` tells whose clock a credential uses",
+        "touch the button when the token asks; `provision token credentials` tells whose clock a credential uses",
     ),
 }
 

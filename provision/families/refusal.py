@@ -36,15 +36,19 @@ def refusal(status_word: int, who: str, what: str, reasons: Reasons | None = Non
     if status_word & 0xFFF0 == Sw.PIN_INCORRECT:
         return _pin_incorrect(who, status_word & 0x0F)
     if status_word == Sw.AUTHENTICATION_BLOCKED:
-        return PinBlocked(f"the PIN of {who} is blocked", hint="an administrator can give it back: `token unblock`")
+        return PinBlocked(
+            f"the PIN of {who} is blocked", hint="an administrator can give it back: `provision token unblock`"
+        )
     if status_word == Sw.SECURITY_STATUS_NOT_SATISFIED:
         return PinRequired(f"{who} did not {what}: it wants its PIN first", hint="give the PIN")
     if status_word == Sw.NO_SUCH_OBJECT:
         return NoSuchCredential(
-            f"{who} did not {what}: it has none of that name", hint="`token credentials` lists them"
+            f"{who} did not {what}: it has none of that name", hint="`provision token credentials` lists them"
         )
     if status_word == Sw.NO_SPACE:
-        return StorageFull(f"{who} did not {what}: it is full", hint="delete a credential first: `token delete`")
+        return StorageFull(
+            f"{who} did not {what}: it is full", hint="delete a credential first: `provision token delete`"
+        )
     if status_word == Sw.INCORRECT_SM_DATA:
         return RemoteProtocolError(
             f"{who} did not {what}: the command reached it altered", hint="check the cable and try again"
@@ -57,5 +61,5 @@ def _pin_incorrect(who: str, attempts: int) -> ProvisionError:
     left = f"{attempts} attempt{'' if attempts == 1 else 's'} left"
     hint = "the next wrong PIN blocks the token" if attempts == 1 else "type the PIN again with care"
     if not attempts:
-        hint = "the PIN is blocked now; an administrator can give it back: `token unblock`"
+        hint = "the PIN is blocked now; an administrator can give it back: `provision token unblock`"
     return PinIncorrect(f"wrong PIN for {who}: {left}", attempts_remaining=attempts, hint=hint)

@@ -112,5 +112,5 @@ def _check_version(who: str, kvn: int, *, factory: bool) -> None:
     if not factory and kvn == FACTORY_KVN:
         raise AdminKeyIncorrect(
             f"{who} still has its factory keys",
-            hint="leave --admin-key-file away, or give the token its key first with `token set-admin-key`",
+            hint="leave --admin-key-file away, or give the token its key first with `provision token set-admin-key`",
         )

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from provision.clock import Clock
-from provision.errors import InputError, NotSupported, RemoteProtocolError
+from provision.errors import InputError, NotSupported
+from provision.families.applets import decoded
 from provision.families.refusal import Reasons, refusal
 from provision.links.link import Link
 from provision.model import Algorithm, Capability, ClockReading, Code, NewCredential, OathType, Secret
-from provision.wire import WireError, sm4_secure
+from provision.wire import sm4_secure
 from provision.wire.apdu import Command, Response, Sw, decode_response, encode_command
 from provision.wire.sm4_secure import HashKind
 
@@ -129,14 +130,6 @@ class Sm4Session:
 
     def _decoded(self, decode: Callable[[bytes], _T], data: bytes) -> _T:
         return decoded(decode, data, self._who)
-
-
-def decoded(decode: Callable[[bytes], _T], data: bytes, who: str) -> _T:
-    """Raises RemoteProtocolError."""
-    try:
-        return decode(data)
-    except WireError as error:
-        raise RemoteProtocolError(f"{who} sent an answer that makes no sense: {error}") from error
 
 
 def asked(link: Link, command: Command) -> Response:

@@ -75,7 +75,10 @@ class Token2Session(Sm4Session):
         return self._read_clock(token2.info_command())
 
     def authenticate(self, admin_key: Secret | None) -> None:
-        """Once. What is proved is a published key, the same in every such token."""
+        """Once. What is proved is a published key, the same in every such token.
+
+        Asks for the model as well, so that write_clock is one exchange and nothing else.
+        """
         if admin_key is not None:
             raise NotSupported(
                 f"{self.product} has one published key for ever: it cannot be the organisation's",
@@ -83,6 +86,8 @@ class Token2Session(Sm4Session):
                 hint="leave --admin-key-file away, and keep the token where only its owner is",
             )
         self._authenticated = False
+        if self._info is None:
+            self.info()
         challenge = self._send(token2.challenge_command(), "give a challenge")
         command = self._decoded(token2.authenticate_command, challenge)
         sw = self._exchange(command).sw
@@ -144,8 +149,9 @@ class Token2Session(Sm4Session):
     def write_clock(self, seconds: int) -> ClockReading:
         """On models with restricted synchronisation the seed is gone afterwards."""
         self._require_session()
+        time = unix_time(seconds)
         sent_s = self._clock.now()
-        self._configure(unix_time(seconds))
+        self._configure(time)
         return ClockReading(float(seconds), sent_s, self._clock.now())
 
     def lock_screen(self, locked: bool) -> None:

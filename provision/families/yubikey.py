@@ -59,7 +59,7 @@ from provision.model import (
     Secret,
     TokenInfo,
 )
-from provision.wire import WireError, oath, tlv, yubikey
+from provision.wire import WireError, oath, oath_password, tlv, yubikey
 from provision.wire.apdu import CLA_PLAIN, MAX_SHORT, Command, Response, Sw
 from provision.wire.oath import OathKind, Tag
 
@@ -71,7 +71,8 @@ _CAPABILITIES = frozenset(
         Capability.ADMIN_KEY,
         Capability.OWN_KEY,
         Capability.FACTORY_RESET,
-        Capability.OPEN_RESET,
+        Capability.KEYLESS_RESET,
+        Capability.READ_LOCK,
     }
 )
 
@@ -194,18 +195,21 @@ class YubikeySession(LackingSession):
         self._require_administrator()
         new = access_key_of(admin_key, self._known_serial())
         challenge = self._randbytes(oath.CHALLENGE_SIZE)
-        data = oath.SetCode(new, challenge, response_to(new, challenge)).encode()
+        data = oath_password.SetCode(new, challenge, response_to(new, challenge)).encode()
         self._send(Command(CLA_PLAIN, oath.Ins.SET_CODE, 0, 0, data), "change its password")
         self._access_key = new
 
     # The administrator
 
+    def require_storable(self, credential: NewCredential) -> None:
+        self._to_be_put(credential)
+
+    def assume(self, parameters: OtpParameters) -> None:
+        """It lists its credentials."""
+
     def put(self, credential: NewCredential) -> None:
         self._require_administrator()
-        self._require_storable(credential)
-        parameters = credential.parameters
-        on_token = names.stored(credential.name, _kind(credential), parameters.time_step_s)
-        data = encoded(ykoath_put(credential, on_token).encode)
+        on_token, data = self._to_be_put(credential)
         replaced = self._find(credential.name)
         self._send(Command(CLA_PLAIN, oath.Ins.PUT, 0, 0, data), f"store the credential {credential.name!r}")
         if replaced is not None and replaced != on_token:
@@ -248,7 +252,8 @@ class YubikeySession(LackingSession):
         if not self._is_administrator:
             raise LocalProtocolError("authenticate() comes before an administrator's command")
 
-    def _require_storable(self, credential: NewCredential) -> None:
+    def _to_be_put(self, credential: NewCredential) -> tuple[str, bytes]:
+        """The name on the token, and PUT's data. Raises InputError, NotSupported."""
         parameters = credential.parameters
         if credential.pin:
             raise no_pin()
@@ -265,6 +270,9 @@ class YubikeySession(LackingSession):
             self._require_firmware(SHA512_SINCE, "compute SHA512 codes", "sha512")
         if credential.touch:
             self._require_firmware(TOUCH_SINCE, "demand a touch", "touch")
+        kind = OathKind.TOTP if parameters.oath_type is OathType.TOTP else OathKind.HOTP
+        on_token = names.stored(credential.name, kind, parameters.time_step_s)
+        return on_token, encoded(ykoath_put(credential, on_token).encode)
 
     def _require_firmware(self, since: Version, what: str, capability: str) -> None:
         mine = self._known_version()
@@ -288,7 +296,7 @@ class YubikeySession(LackingSession):
         if config.serial is None:
             raise TokenError(
                 f"{self._who} does not tell its serial, and nothing can go on record without",
-                hint="make it visible with Yubico's `ykman otp settings --serial-usb-visible`",
+                hint="make it readable: Yubico's `ykman otp settings SLOT` does by default, for a slot that is in use",
             )
         self._version = config.version or greeting.version
         self._serial = str(config.serial)
@@ -322,7 +330,7 @@ class YubikeySession(LackingSession):
 
     def _validate(self, key: bytes, challenge: bytes) -> None:
         ours = self._randbytes(oath.CHALLENGE_SIZE)
-        data = oath.Validate(response_to(key, challenge), ours).encode()
+        data = oath_password.Validate(response_to(key, challenge), ours).encode()
         response = self._exchange(Command(CLA_PLAIN, oath.Ins.VALIDATE, 0, 0, data, MAX_SHORT))
         if response.sw == Sw.WRONG_DATA:
             raise AdminKeyIncorrect(f"the key or password is not the one of {self._who}")
@@ -341,7 +349,7 @@ class YubikeySession(LackingSession):
         if challenge is None:
             raise AdminKeyIncorrect(
                 f"{self._who} has no password yet",
-                hint="leave the key away, or give the token one first with `token set-admin-key`",
+                hint="leave the key away, or give the token one first with `provision token set-admin-key`",
             )
         try:
             self._validate(key, challenge)
@@ -402,7 +410,3 @@ _CALCULATE: Reasons = {
     Sw.SECURITY_STATUS_NOT_SATISFIED: ("nobody touched it in time", "touch it while it blinks"),
     Sw.CONDITIONS_NOT_SATISFIED: ("its counter is at its end", "give it another seed"),
 }
-
-
-def _kind(credential: NewCredential) -> OathKind:
-    return OathKind.TOTP if credential.parameters.oath_type is OathType.TOTP else OathKind.HOTP

@@ -7,7 +7,7 @@ import hmac
 
 from provision.families.derivation import derive
 from provision.model import Secret
-from provision.wire.oath import ACCESS_KEY_SIZE
+from provision.wire.oath_password import ACCESS_KEY_SIZE
 
 _ITERATIONS = 1000
 

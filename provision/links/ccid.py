@@ -69,6 +69,9 @@ class Pipe(Protocol):
     def packet(self) -> int:
         """Bytes of the largest packet that the reader sends: a shorter one ends a transfer."""
 
+    def foretell(self, size: int) -> None:
+        """Be told, once, that a read of `size` bytes follows each write, and that there are no other reads."""
+
     def write(self, transfer: bytes, timeout_s: float) -> None:
         """Send one transfer, with the empty packet that ends it where it needs one.
 
@@ -95,6 +98,7 @@ class CcidLink:
         self._longest = min(max(reader.dwMaxCCIDMessageLength, HEADER + 1), MAX_MESSAGE)
         self._decoder: Decoder[Response] = Decoder(decode_response, self._longest, pipe.packet)
         self._read_size = -(-self._longest // pipe.packet) * pipe.packet
+        pipe.foretell(self._read_size)
         self._extended = bool(reader.dwFeatures & _EXTENDED_LEVEL)
         self._power_select = _power_select(reader)
         # An answer to a program before us may still be in the pipe: it is told from ours by its number.
@@ -268,7 +272,6 @@ class CcidLink:
     def _unknown(self, cause: str) -> OutcomeUnknown:
         return OutcomeUnknown(
             f"{cause}; whether the token carried out the last command is unknown",
-            hint="reconnect the token and run the same command again: it finds out",
         )
 
 

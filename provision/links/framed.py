@@ -197,7 +197,6 @@ class FramedLink:
     def _unknown(self, cause: str) -> OutcomeUnknown:
         return OutcomeUnknown(
             f"{cause}; whether it carried out the last command is unknown",
-            hint="reconnect the token and run the same command again: it finds out",
         )
 
     def _decoded(self, decode: Callable[[bytes], _T], payload: bytes) -> _T:

@@ -79,7 +79,7 @@ _SCOPE_SYSTEM = 2
 _SHARE_EXCLUSIVE = 1
 _PROTOCOL_T0, _PROTOCOL_T1 = 1, 2
 _RESET_CARD = 1
-_STATE_UNAWARE, _STATE_PRESENT = 0x00, 0x20
+_STATE_UNAWARE, _STATE_PRESENT, _STATE_MUTE = 0x00, 0x20, 0x200
 
 _NO_SERVICE = {Result.NO_SERVICE, Result.SERVICE_STOPPED}
 _NO_CARD = {Result.NO_SMARTCARD, Result.REMOVED_CARD}
@@ -122,7 +122,6 @@ class PcscLink:
             raise OutcomeUnknown(
                 f"the token at {self._address} was pulled, or restarted, in the middle of a command "
                 f"({self._named(code)}); whether it carried it out is unknown",
-                hint="reconnect the token and run the same command again: it finds out",
             )
         return bytes(reply)
 
@@ -159,7 +158,6 @@ class PcscLink:
         raise OutcomeUnknown(
             f"the token at {self._address} did not answer for {patience_s} s; whether it carried out the last command "
             "is unknown",
-            hint="reconnect the token and run the same command again: it finds out",
         )
 
     def _connect(self) -> _Card:
@@ -207,19 +205,22 @@ class PcscLink:
         return full[0]
 
     def _with_cards(self, context: int, readers: Sequence[str]) -> list[str]:
-        """Which of the readers have a card. A card that has just been plugged in is given its time to be noticed."""
+        """Which of the readers have a card. One that has just been plugged in is given its time to be noticed, and one
+        that is mute its time to come to itself."""
         clock = self._options.clock
         deadline = clock.monotonic() + CARD_S
         known = [(name, _STATE_UNAWARE) for name in readers]
+        full: list[str] = []
         while True:
             left_ms = max(0, math.ceil((deadline - clock.monotonic()) * 1000))
             code, states = self._scard.SCardGetStatusChange(context, left_ms, known)
             if _unsigned(code) == Result.TIMEOUT:
-                return []
+                return full
             self._check(code)
             full = [name for name, state, _ in states if state & _STATE_PRESENT]
-            if full or left_ms == 0:
-                return full
+            awake = [name for name, state, _ in states if state & (_STATE_PRESENT | _STATE_MUTE) == _STATE_PRESENT]
+            if awake or left_ms == 0:
+                return awake or full
             known = [(name, state) for name, state, _ in states]
 
     def _check(self, code: int) -> None:

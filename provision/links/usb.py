@@ -13,6 +13,7 @@ import errno
 import math
 import re
 import sys
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ import usb.core
 import usb.util
 
 from provision.errors import Busy, LinkError, NotFound, PermissionDenied, RemoteProtocolError, Timeout, UsageError
+from provision.links import libusb
 from provision.links.ccid import CcidLink, Pipe
 from provision.links.link import LinkOptions
 from provision.wire import WireError
@@ -34,9 +36,10 @@ _CLASS_REQUEST_TO_INTERFACE = 0x21
 _GONE = {errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET}
 _INSTALL_LIBUSB = {
     "darwin": "install it: brew install libusb",
-    "win32": "install it: pip install libusb-package, and give the token the WinUSB driver with Zadig",
+    "win32": "install it: pip install libusb-package",
 }
 _INSTALL_LIBUSB_ELSEWHERE = "install it: sudo apt-get install libusb-1.0-0"
+_BY_PCSC = "use its pcsc: address (`provision list`)"
 _PCSCD_SOCKET = Path("/run/pcscd/pcscd.comm")
 _PROCESSES = Path("/proc")
 
@@ -67,7 +70,9 @@ def open_address(rest: str, options: LinkOptions) -> CcidLink:
     """`usb:VID:PID` or `usb:VID:PID/SERIAL`. Raises UsageError, LinkError."""
     name = UsbName.parse(rest)
     try:
-        devices = list(usb.core.find(find_all=True, idVendor=name.vendor, idProduct=name.product))
+        devices = list(
+            usb.core.find(find_all=True, backend=libusb.backend(), idVendor=name.vendor, idProduct=name.product)
+        )
     except usb.core.NoBackendError:
         raise LinkError(
             "usb: addresses need libusb, and this system has none",
@@ -87,7 +92,7 @@ def chosen(devices: Iterable[Any], name: UsbName) -> Any:
     for device in devices:
         try:
             serials.append(serial_of(device))
-        except usb.core.USBError as error:
+        except (usb.core.USBError, NotImplementedError) as error:
             serials.append(None)
             denied = denied or link_error(error, str(name))
     if name.serial is None:
@@ -102,7 +107,8 @@ def chosen(devices: Iterable[Any], name: UsbName) -> Any:
 
 
 def serial_of(device: Any) -> str | None:
-    """The serial string of a pyusb device, None when it has none. Raises usb.core.USBError, also for no permission."""
+    """The serial string of a pyusb device, None when it has none. Raises usb.core.USBError, also for no permission,
+    and NotImplementedError where the system lets nobody in."""
     languages = usb.util.get_langids(device)
     if not device.iSerialNumber or not languages:
         return None
@@ -121,7 +127,7 @@ def open_device(device: Any, address: str, options: LinkOptions) -> CcidLink:
         pipe = _opened(device, interface, address, options)
     except BaseException as error:
         usb.util.dispose_resources(device)
-        if isinstance(error, usb.core.USBError):
+        if isinstance(error, usb.core.USBError | NotImplementedError):
             raise link_error(error, address) from error
         raise
     return CcidLink(pipe, reader, address, options)
@@ -153,6 +159,7 @@ class UsbPipe:
         self.out_address: int = self._out.bEndpointAddress
         self.in_address: int = self._in.bEndpointAddress
         self.packet: int = self._in.wMaxPacketSize
+        self._buffer = array("B")
         self._detached = _detach_kernel_driver(device, self.interface)
         try:
             usb.util.claim_interface(device, self.interface)
@@ -160,10 +167,15 @@ class UsbPipe:
             self._give_back()
             raise
 
+    def foretell(self, size: int) -> None:
+        # Our own backend makes one trip of a write and its read; libusb's has no use for the promise.
+        if hasattr(self._device.backend, "foretell"):
+            self._device.backend.foretell(self.out_address, self.in_address, size)
+
     def write(self, transfer: bytes, timeout_s: float) -> None:
         limit_ms = _milliseconds(timeout_s)
         try:
-            self._out.write(transfer, limit_ms)
+            self._out.write(array("B", transfer), limit_ms)  # what pyusb would make of it, after a detour
             if len(transfer) % self._out.wMaxPacketSize == 0:
                 self._out.write(b"", limit_ms)
         except usb.core.USBError as error:
@@ -173,15 +185,19 @@ class UsbPipe:
 
     def read(self, size: int, timeout_s: float) -> bytes:
         limit_ms = _milliseconds(timeout_s)
+        if len(self._buffer) != size:
+            self._buffer = array("B", bytes(size))
         try:
-            data: bytes = self._in.read(size, limit_ms).tobytes()
+            return self._read(limit_ms)
         except usb.core.USBError as error:
             if error.errno != errno.EPIPE:
                 raise link_error(error, self._address) from error
-            # Reading again repeats no command: the answer may stand behind the stall.
             self._clear_halt(self._in)
-            return self._read_again(size, limit_ms)
-        return data
+        try:
+            # Reading again repeats no command: the answer may stand behind the stall.
+            return self._read(limit_ms)
+        except usb.core.USBError as error:
+            raise link_error(error, self._address) from error
 
     def abort(self, slot: int, seq: int, timeout_s: float) -> None:
         try:
@@ -209,12 +225,9 @@ class UsbPipe:
             with contextlib.suppress(usb.core.USBError):
                 self._device.attach_kernel_driver(self.interface)
 
-    def _read_again(self, size: int, limit_ms: int) -> bytes:
-        try:
-            data: bytes = self._in.read(size, limit_ms).tobytes()
-        except usb.core.USBError as error:
-            raise link_error(error, self._address) from error
-        return data
+    def _read(self, limit_ms: int) -> bytes:
+        moved: int = self._in.read(self._buffer, limit_ms)
+        return self._buffer[:moved].tobytes()
 
     def _clear_halt(self, endpoint: Any) -> None:
         try:
@@ -224,19 +237,23 @@ class UsbPipe:
 
 
 def link_error(error: Any, address: str) -> LinkError:
-    """A usb.core.USBError in our words. A reader that is held by somebody is named as pcscd's where that one runs."""
+    """A usb.core.USBError in our words; pyusb's NotImplementedError means that the system's driver cannot be passed by.
+
+    A reader that is held by somebody is named as pcscd's where that one runs.
+    """
+    if isinstance(error, NotImplementedError):
+        return PermissionDenied(f"the system keeps the reader at {address} for itself", hint=_BY_PCSC)
     code = error.errno
     if isinstance(error, usb.core.USBTimeoutError) or code == errno.ETIMEDOUT:
         return Timeout(f"the reader at {address} does not answer")
     if code in (errno.EACCES, errno.EPERM):
-        return PermissionDenied(
-            f"you may not open {address}", hint="sudo provision udev install, then plug the token in again"
-        )
+        by_udev = "sudo provision udev install, then plug the token in again"
+        return PermissionDenied(f"you may not open {address}", hint=by_udev if sys.platform == "linux" else _BY_PCSC)
     if code == errno.EBUSY:
         if address.startswith("usb:") and pcscd_runs():  # no daemon takes what is not on a real bus
             return Busy(
                 f"pcscd holds the reader at {address}",
-                hint="use its pcsc: address (`provision list`), or sudo systemctl stop pcscd.socket pcscd",
+                hint=f"{_BY_PCSC}, or sudo systemctl stop pcscd.socket pcscd",
             )
         return Busy(f"{address} is in use by another program", hint="close that program and try again")
     if code == errno.ECONNREFUSED:

@@ -10,6 +10,7 @@ from typing import Any
 import usb.core
 import usb.util
 
+from provision.links import libusb
 from provision.links.ports import Place, kernel_line
 from provision.links.usb import UsbName
 from provision.wire.usb import DeviceClass
@@ -21,7 +22,7 @@ DEVFS = Path("/dev/bus/usb")
 def usb_readers(sysfs: Path = SYSFS, devfs: Path = DEVFS) -> list[Place]:
     """The CCID devices; none without libusb. A string that can be had only by opening a shut device is None."""
     try:
-        devices = list(usb.core.find(find_all=True, custom_match=_has_reader))
+        devices = list(usb.core.find(find_all=True, backend=libusb.backend(), custom_match=_has_reader))
     except usb.core.NoBackendError:
         return []
     return [_place(device, sysfs, devfs) for device in devices]

@@ -42,6 +42,9 @@ class RecordedPipe:
     def packet(self) -> int:
         return self._pipe.packet
 
+    def foretell(self, size: int) -> None:
+        self._pipe.foretell(size)
+
     def write(self, transfer: bytes, timeout_s: float) -> None:
         urb = self._submit(Transfer.BULK, self._pipe.out_address, len(transfer), data=transfer)
         with self._failing(urb):

@@ -81,6 +81,14 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]  # pyusb has no 
         self._busid = busid
         self._clock = clock
         self._dial = dial
+        self._foretold: dict[int, tuple[int, int]] = {}
+
+    def foretell(self, ep_out: int, ep_in: int, length: int) -> None:
+        """Promise that a read of `length` bytes from `ep_in` follows each write to `ep_out`, and no other read.
+
+        The two then travel together, which saves a third of the time. No other backend has this.
+        """
+        self._foretold[ep_out & 0x0F] = (ep_in & 0x0F, length)
 
     def enumerate_devices(self) -> list[ExportedDevice]:
         connection = self._connect()
@@ -191,7 +199,7 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]  # pyusb has no 
         """As detach_kernel_driver."""
 
     def _connect(self) -> UsbipConnection:
-        return UsbipConnection(self._dial(self._where, self._clock), self._clock)
+        return UsbipConnection(self._dial(self._where, self._clock), self._clock, self._foretold)
 
     def _import(self, dev: ExportedDevice) -> Handle:
         """The device, imported and configured, with its descriptors read."""

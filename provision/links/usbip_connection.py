@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Mapping
 
 import usb.core
 
@@ -87,10 +88,18 @@ def _connect_unix(path: str) -> socket.socket:
 class UsbipConnection:
     """A connected stream and what has come on it. Every method raises usb.core.USBError, and ENODEV once it broke."""
 
-    def __init__(self, stream: ByteStream, clock: Clock) -> None:
+    def __init__(self, stream: ByteStream, clock: Clock, foretold: Mapping[int, tuple[int, int]]) -> None:
+        """`foretold`: OUT endpoint -> IN endpoint and length of the read that follows each write there, if one does.
+
+        That read is submitted together with the write, unless one is under way: the two then cost one trip. Nobody
+        may read from such an endpoint in another length.
+        """
         self._stream: ByteStream | None = stream
         self._clock = clock
+        self._foretold = foretold
         self._under_way: dict[int, int] = {}  # seqnum -> bytes asked for, 0 for an OUT transfer
+        self._ahead: dict[int, int] = {}  # IN endpoint -> seqnum of a foretold read that nobody has asked for yet
+        self._answers: dict[int, SubmitReply] = {}  # to transfers that nobody has asked about yet
         self._decoder = HostDecoder(self._under_way.get)
         self._arrived: deque[_Message] = deque()
         self._seqnum = 0
@@ -119,6 +128,8 @@ class UsbipConnection:
 
     def receive(self, endpoint: int, length: int, timeout_s: float | None, setup: bytes = NO_SETUP) -> bytes:
         """An IN transfer of at most `length` bytes. `timeout_s` None: for ever. Raises USBTimeoutError."""
+        if (seqnum := self._ahead.pop(endpoint, None)) is not None:
+            return self._finish(seqnum, timeout_s).data
         return self._transfer(Submit(self._next(), self._devid, IN, endpoint, length, setup), timeout_s).data
 
     def send(self, endpoint: int, data: bytes, timeout_s: float | None, setup: bytes = NO_SETUP) -> int:
@@ -136,14 +147,38 @@ class UsbipConnection:
         return self._seqnum
 
     def _transfer(self, submit: Submit, timeout_s: float | None) -> SubmitReply:
-        # One that an exception ended would take what the device has to say to this one.
-        for seqnum in tuple(self._under_way):
-            self._take_back(seqnum)
-        seqnum = submit.seqnum
+        if len(self._under_way) > len(self._ahead):
+            # One that an exception ended would take what the device has to say to this one.
+            for seqnum in self._under_way.keys() - self._ahead.values():
+                self._take_back(seqnum)
+        data = self._begun(submit)
+        if submit.direction == OUT and submit.endpoint in self._foretold:
+            data += self._begun_ahead(*self._foretold[submit.endpoint])
+        self._send(data)
+        return self._finish(submit.seqnum, timeout_s)
+
+    def _begun(self, submit: Submit) -> bytes:
+        """What is to be sent for a transfer, which is under way from now on."""
+        self._under_way[submit.seqnum] = submit.length if submit.direction == IN else 0
+        return submit.encode()
+
+    def _begun_ahead(self, endpoint: int, length: int) -> bytes:
+        """What is to be sent for a foretold read: nothing where one is under way."""
+        if endpoint in self._ahead:
+            return b""
+        self._ahead[endpoint] = self._next()
+        return self._begun(Submit(self._ahead[endpoint], self._devid, IN, endpoint, length))
+
+    def _finish(self, seqnum: int, timeout_s: float | None) -> SubmitReply:
+        """Wait for a transfer's answer. Raises USBTimeoutError once it was taken back."""
         deadline = None if timeout_s is None else self._clock.monotonic() + timeout_s
-        self._under_way[seqnum] = submit.length if submit.direction == IN else 0
-        self._send(submit.encode())
-        reply = self._reply(SubmitReply, seqnum, deadline) or self._take_back(seqnum)
+        while (reply := self._answers.pop(seqnum, None)) is None:
+            message = self._message(deadline)
+            if message is None:
+                reply = self._take_back(seqnum)
+                break
+            self._keep(message)
+        self._under_way.pop(seqnum, None)
         if reply is None:
             raise usb_timeout()
         if reply.status:
@@ -155,24 +190,16 @@ class UsbipConnection:
         unlink = Unlink(self._next(), self._devid, target)
         deadline = self._clock.monotonic() + UNLINK_TIMEOUT_S
         self._send(unlink.encode())
-        answer: SubmitReply | None = None
         while (message := self._message(deadline)) is not None:
             if isinstance(message, UnlinkReply) and message.seqnum == unlink.seqnum:
                 self._under_way.pop(target, None)
-                return answer
-            if isinstance(message, SubmitReply):
-                self._under_way.pop(message.seqnum, None)
-                answer = message if message.seqnum == target else answer
+                return self._answers.pop(target, None)
+            self._keep(message)
         raise self._broken("does not take a transfer back")
 
-    def _reply(self, kind: type[SubmitReply], seqnum: int, deadline: float | None) -> SubmitReply | None:
-        """The answer to a transfer, None when the deadline passed."""
-        while (message := self._message(deadline)) is not None:
-            if isinstance(message, kind):
-                self._under_way.pop(message.seqnum, None)
-                if message.seqnum == seqnum:
-                    return message
-        return None
+    def _keep(self, message: _Message) -> None:
+        if isinstance(message, SubmitReply):
+            self._answers[message.seqnum] = message
 
     def _operation(self) -> _Message:
         message = self._message(self._clock.monotonic() + CONNECT_TIMEOUT_S)

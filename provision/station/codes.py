@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from provision.clock import Clock
 from provision.errors import CodeMismatch, NoSuchCredential, OutOfWindow, RemoteProtocolError
 from provision.families.driver import Session
-from provision.model import ClockReading, Code, CredentialInfo, OathType, Secret
+from provision.model import ClockReading, Code, CredentialInfo, OathType, OtpParameters, Secret, TokenInfo
 from provision.otp import code_at
+from provision.station.person import Person
+from provision.station.shown import ShownCodes, WrongCode
+from provision.station.stopwatch import Stopwatch
 from provision.station.timing import Residual, residual
 
 
@@ -64,8 +67,39 @@ def verify(credential: CredentialInfo, now: CodeNow, serial: str, *, tolerance_s
                 f"token {serial} gives another code for {credential.name!r} than this seed does",
                 hint="it has another seed, or other parameters: compare `provision token credentials`",
             )
-    if now.offset is not None and (now.offset.hi_ms < -tolerance_s * 1e3 or now.offset.lo_ms > tolerance_s * 1e3):
-        offset_s = (now.offset.lo_ms + now.offset.hi_ms) / 2e3
+    if now.offset is not None:
+        _require_near(now.offset, parameters, serial, tolerance_s)
+
+
+def verify_shown(
+    session: Session,
+    info: TokenInfo,
+    credential: CredentialInfo,
+    person: Person,
+    clock: Clock,
+    *,
+    tolerance_s: float,
+    seed: Secret | None,
+) -> Residual:
+    """The same for a token that shows its codes to people only: its clock is read, and a code only if there is a seed
+    to compare it with. How far off the clock is. Raises CodeMismatch, OutOfWindow."""
+    parameters = credential.parameters
+    if seed is not None:
+        try:
+            ShownCodes(session, info, credential.name, parameters, person, Stopwatch(clock)).right_code(seed, 0)
+        except WrongCode as wrong:
+            raise CodeMismatch(
+                f"token {info.serial} shows other codes for {credential.name!r} than this seed has: {wrong}",
+                hint="it has another seed, or other parameters",
+            ) from None
+    offset = residual(session.read_clock())
+    _require_near(offset, parameters, info.serial, tolerance_s)
+    return offset
+
+
+def _require_near(offset: Residual, parameters: OtpParameters, serial: str, tolerance_s: float) -> None:
+    if offset.hi_ms < -tolerance_s * 1e3 or offset.lo_ms > tolerance_s * 1e3:
+        offset_s = (offset.lo_ms + offset.hi_ms) / 2e3
         raise OutOfWindow(
             f"the clock of token {serial} is {offset_s:+.1f} s off, more than {tolerance_s:g} s",
             drift_steps=round(offset_s / parameters.time_step_s),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -94,25 +94,23 @@ class Ledger:
 
     def plan(self, serial: str, family: str, job: Job, randbytes: Callable[[int], bytes]) -> Entry:
         """Put a new job on record, PLANNED. Raises LedgerError if the token has one that is not RETIRED."""
-        uuid, now = UUID(bytes=randbytes(16), version=4), self._clock.now()
-        row = {
-            "uuid": str(uuid),
-            "serial": serial,
-            "family": family,
-            **_columns(job),
-            "state": State.PLANNED.value,
-            "created_s": now,
-            "changed_s": now,
-        }
-        columns, marks = ", ".join(row), ", ".join("?" * len(row))
+        uuid = UUID(bytes=randbytes(16), version=4)
         try:
             with self._file.change() as connection:
-                connection.execute(f"INSERT INTO job ({columns}) VALUES ({marks})", tuple(row.values()))  # noqa: S608  # the names are literals above
-                _note(connection, uuid, now, State.PLANNED.value, f"{job.credential} for {job.user} at {job.server}")
+                _insert(connection, uuid, serial, family, job, self._clock.now())
         except LedgerError as error:
             if isinstance(error.__cause__, sqlite3.IntegrityError):
                 raise LedgerError(f"token {serial} has a job already", hint="see `provision ledger list`") from None
             raise
+        return self.get(uuid)
+
+    def succeed(self, entry: Entry, job: Job, note: str, randbytes: Callable[[int], bytes]) -> Entry:
+        """In one transaction, the job of a token is RETIRED, its sealed seed destroyed, and another one PLANNED."""
+        uuid, now = UUID(bytes=randbytes(16), version=4), self._clock.now()
+        with self._file.change() as connection:
+            self._set_state(connection, entry, State.RETIRED, note, now, {"sealed": None})
+            _insert(connection, uuid, entry.serial, entry.family, job, now)
+        self._file.scrub()
         return self.get(uuid)
 
     def seal(self, entry: Entry, secret: Secret, randbytes: Callable[[int], bytes]) -> bytes:
@@ -122,25 +120,41 @@ class Ledger:
     def unseal(self, entry: Entry, passphrase: Secret) -> Secret:
         """The seed of a job that is not DONE. Raises SeedAuthentication, LedgerError if it was destroyed."""
         if entry.sealed is None:
-            raise LedgerError(f"the ledger holds no seed of token {entry.serial}")
+            raise LedgerError(
+                f"the ledger holds no seed of token {entry.serial}",
+                hint="start over: `provision token retire`, then `provision token program`",
+            )
         return sealing.unseal(entry.sealed, sealing.unwrap(self.key_pair, passphrase), entry.context)
 
     def advance(self, entry: Entry, state: State, note: str = "", **columns: bytes | str | int | None) -> Entry:
         """Write that `state` is reached, with other columns in the same transaction. Raises LedgerError when the
         table does not allow it, or when the job is no longer where `entry` left it."""
-        now = self._clock.now()
+        with self._file.change() as connection:
+            self._set_state(connection, entry, state, note, self._clock.now(), columns)
+        return self.get(entry.uuid)
+
+    def _set_state(
+        self,
+        connection: sqlite3.Connection,
+        entry: Entry,
+        state: State,
+        note: str,
+        now: float,
+        columns: Mapping[str, bytes | str | int | None],
+    ) -> None:
         if state not in TRANSITIONS[entry.state]:
             raise LedgerError(f"a job that is {entry.state.value} does not become {state.value}")
         assignments = "".join(f", {name} = ?" for name in columns)
-        with self._file.change() as connection:
-            changed = connection.execute(
-                f"UPDATE job SET state = ?, changed_s = ?{assignments} WHERE uuid = ? AND state = ?",  # noqa: S608  # column names are our own keywords
-                (state.value, now, *columns.values(), str(entry.uuid), entry.state.value),
-            ).rowcount
-            if changed != 1:
-                raise LedgerError(f"the job of token {entry.serial} was changed by another process")
-            _note(connection, entry.uuid, now, state.value, note)
-        return self.get(entry.uuid)
+        changed = connection.execute(
+            f"UPDATE job SET state = ?, changed_s = ?{assignments} WHERE uuid = ? AND state = ?",  # noqa: S608  # column names are our own keywords
+            (state.value, now, *columns.values(), str(entry.uuid), entry.state.value),
+        ).rowcount
+        if changed != 1:
+            raise LedgerError(
+                f"the job of token {entry.serial} was changed by another process",
+                hint="see how far it is with `provision ledger show`, then run the same command again",
+            )
+        _note(connection, entry.uuid, now, state.value, note)
 
     def log_server_step(self, entry: Entry, step: int) -> Entry:
         """Write, before it is used, which step the server's check is about to use."""
@@ -190,6 +204,13 @@ class Ledger:
         rows = self._file.read("SELECT * FROM event WHERE uuid = ? ORDER BY id", (str(uuid),))
         return [Event(UUID(row["uuid"]), row["at_s"], row["what"], row["note"]) for row in rows]
 
+    def history(self, serial: str) -> Sequence[Event]:
+        """The histories of all jobs that a token had, oldest first."""
+        rows = self._file.read(
+            "SELECT event.* FROM event JOIN job USING (uuid) WHERE job.serial = ? ORDER BY event.id", (serial,)
+        )
+        return [Event(UUID(row["uuid"]), row["at_s"], row["what"], row["note"]) for row in rows]
+
     def close(self) -> None:
         self._file.close()
 
@@ -235,6 +256,21 @@ def _columns(job: Job) -> dict[str, Any]:
         "touch": job.touch,
         "escrow": job.escrow.value,
     }
+
+
+def _insert(connection: sqlite3.Connection, uuid: UUID, serial: str, family: str, job: Job, now: float) -> None:
+    row = {
+        "uuid": str(uuid),
+        "serial": serial,
+        "family": family,
+        **_columns(job),
+        "state": State.PLANNED.value,
+        "created_s": now,
+        "changed_s": now,
+    }
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO job ({columns}) VALUES ({marks})", tuple(row.values()))  # noqa: S608  # the names are literals above
+    _note(connection, uuid, now, State.PLANNED.value, f"{job.credential} for {job.user} at {job.server}")
 
 
 def _seed_word(entry: Entry) -> str:

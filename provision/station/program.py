@@ -15,11 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provision.clock import Clock
-from provision.errors import NotSupported, PinBlocked, PinRequired, Quarantined, UsageError
+from provision.errors import (
+    NotSupported,
+    PinBlocked,
+    PinRequired,
+    Quarantined,
+    TokenError,
+    UsageError,
+)
 from provision.families.driver import Session
 from provision.model import Capability, PinState, Secret, TokenInfo
 from provision.seeds.generate import generate
 from provision.servers.backend import ServerBackend
+from provision.station import keys
+from provision.station.access import Access
 from provision.station.job import Job, SeedOrigin
 from provision.station.ledger import Entry, Ledger
 from provision.station.lock import token_lock
@@ -41,16 +50,6 @@ class Phase(enum.Enum):
 
 # Called with the step, its phase and, from ACTED on, one sentence on what was done or found done.
 Observer = Callable[[State, Phase, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What opens doors. `admin_key`: the organisation's master. The others are asked for if they are needed, before
-    anything is changed: the token's `pin`, and the `passphrase` of the ledger's key to go on with a sealed seed."""
-
-    admin_key: Secret | None
-    pin: Callable[[], Secret]
-    passphrase: Callable[[], Secret]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,8 @@ def program(
     info = session.info()
     with token_lock(ledger.locks, info.serial):
         entry = ledger.of_token(info.serial)
-        proof = CodeProof(session, info, job, watch)
-        token = TokenSteps(session, info, job, access.admin_key, proof, watch)
+        proof = CodeProof(session, info, job, watch, access.person)
+        token = TokenSteps(session, info, job, access, proof, watch, ledger)
         if entry is not None:
             _require_same(job, entry)
             if entry.state is State.DONE:
@@ -96,6 +95,26 @@ def program(
         )
         run.to_the_end()
         return Outcome(run.entry, False, watch.machine_s)
+
+
+def require_able(job: Job, info: TokenInfo, token: TokenSteps, server: ServerSteps) -> None:
+    """Raise what would keep `job` from its end, as far as it can be seen without a secret. Nothing is changed."""
+    if job.pin:
+        _require_pin(info)
+    server.require_able()
+    token.require_person()
+
+
+def _require_pin(info: TokenInfo) -> None:
+    if Capability.PIN not in info.capabilities:
+        raise NotSupported(f"token {info.serial} has no PIN", capability="pin", hint="program it with --no-pin")
+    if info.pin_state is PinState.UNSET:
+        raise PinRequired(
+            f"token {info.serial} has no PIN yet",
+            hint="its owner types one on its keypad, or `provision token set-pin`; --no-pin does without",
+        )
+    if info.pin_state is PinState.BLOCKED:
+        raise PinBlocked(f"the PIN of token {info.serial} is blocked", hint="`provision token unblock`")
 
 
 def _require_same(job: Job, entry: Entry) -> None:
@@ -152,10 +171,9 @@ class _Run:
         """Ask everything that can be asked, machine or person, before anything is changed."""
         if not self._token_is_needed:
             return
-        if self._job.pin:
-            self._require_pin()
-        self._server.require_able()
+        require_able(self._job, self._info, self._token, self._server)
         if self._entry is None:
+            self._token.require_storable()
             self._server.require_room()
         elif self._entry.state is not State.PLANNED:
             self._seed = self._ledger.unseal(self._entry, ask_passphrase())
@@ -185,18 +203,6 @@ class _Run:
     @property
     def _token_is_needed(self) -> bool:
         return self._entry is None or self._entry.state is not State.SERVER_VERIFIED
-
-    def _require_pin(self) -> None:
-        serial = self._info.serial
-        if Capability.PIN not in self._info.capabilities:
-            raise NotSupported(f"token {serial} has no PIN", capability="pin", hint="program it with --no-pin")
-        if self._info.pin_state is PinState.UNSET:
-            raise PinRequired(
-                f"token {serial} has no PIN yet",
-                hint="its owner types one on its keypad, or `provision token set-pin`; --no-pin does without",
-            )
-        if self._info.pin_state is PinState.BLOCKED:
-            raise PinBlocked(f"the PIN of token {serial} is blocked", hint="`provision token unblock`")
 
     def _take(self, step: State) -> None:
         """Do a step and put it on record."""
@@ -236,7 +242,17 @@ class _Run:
         return f"seed of {len(seed)} bytes sealed", {"sealed": self._ledger.seal(self.entry, seed, self._randbytes)}
 
     def _change_keys(self) -> _Acted:
-        return self._token.take_over_keys(), {}
+        if self._token.keys_are_ours:
+            return "the token obeys the organisation's keys already", {}
+        if self._info.factory_keys is not None:
+            return self._token.take_over_keys(), {}
+        # Only the ledger will know whose keys this token obeys.
+        self._ledger.remark(self.entry, keys.CHANGING, "the organisation's key is about to replace another")
+        try:
+            return self._token.take_over_keys(), {}
+        except TokenError as error:
+            self._ledger.remark(self.entry, keys.UNCHANGED, error.message)
+            raise
 
     def _write(self) -> _Acted:
         return self._token.write(self._known_seed), {}

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from provision.errors import InputError, UsageError
+from provision.errors import InputError, TokenError, UsageError
 from provision.families.driver import Session
 from provision.model import Capability, PinState, Secret, TokenInfo
 from provision.servers.backend import Device, ServerBackend, ServerCapability
+from provision.station import keys
 from provision.station.job import SeedOrigin
 from provision.station.ledger import Entry, Ledger
 from provision.station.lock import token_lock
+from provision.station.person import NOBODY, Person
 from provision.station.states import State
 
 
@@ -39,6 +42,7 @@ def retire(
     admin_key: Secret | None,
     wipe: bool,
     observer: RetireObserver,
+    person: Person = NOBODY,
 ) -> Entry:
     """Close both sides of the token at `session`. `wipe`: factory-reset it rather than delete its credential.
 
@@ -46,7 +50,7 @@ def retire(
     """
     info = session.info()
     with token_lock(ledger.locks, info.serial):
-        entry = _entry(ledger, info)
+        entry = on_record(ledger, info)
         if entry.state is State.RETIRED:
             observer(RetireStep.RETIRED, f"token {info.serial} was retired already")
             return entry
@@ -60,23 +64,43 @@ def retire(
                 f"token {info.serial} is in quarantine ({entry.cause}): its credential may be someone else's",
                 hint="add --wipe to erase the whole token",
             )
-        if not wipe and _may_be_foreign(session, ledger, entry):
-            raise UsageError(
-                f"token {info.serial} has a credential {entry.job.credential!r} that is not on record as written here",
-                hint="it may be someone else's: find out, or add --wipe to erase the whole token",
-            )
-        is_due = _is_due(session, info, entry, wipe)
-        if is_due:
-            _authenticate(session, info, admin_key)  # a wrong key is found out before anything is closed
-        if entry.state is not State.RETIRING:
-            entry = ledger.advance(entry, State.RETIRING, "taken back")
-        observer(RetireStep.RETIRING, f"token {info.serial} of {entry.job.user} is being taken back")
-        observer(RetireStep.SERVER_CLOSED, _close_server(server, entry))
-        closed = _close_token(session, entry, wipe) if is_due else "nothing of it is on the token"
-        observer(RetireStep.TOKEN_CLOSED, closed)
+        token = TokenSide(session, info, ledger, entry, admin_key, person)
+        entry = close_both(token, ledger, server, entry, observer, wipe=wipe, why="taken back")
         entry = ledger.finish(entry, State.RETIRED, "wiped" if wipe else "credential deleted")
         observer(RetireStep.RETIRED, "both sides closed")
         return entry
+
+
+def close_both(
+    token: TokenSide,
+    ledger: Ledger,
+    server: ServerBackend,
+    entry: Entry,
+    observer: RetireObserver,
+    *,
+    wipe: bool,
+    why: str,
+) -> Entry:
+    """RETIRING, with nothing left of the job at its server and on its token. Every step finds out what is done.
+
+    Raises UsageError for a token that may hold something else.
+    """
+    if token.is_read_locked:
+        token.authenticate(wipe=wipe)  # or it would not tell what it holds
+    if not wipe and token.may_hold_anothers():
+        raise UsageError(
+            f"token {entry.serial} has a credential {entry.job.credential!r} that is not on record as written here",
+            hint="it may be someone else's: find out, or add --wipe to erase the whole token",
+        )
+    is_due = token.is_due(wipe=wipe)
+    if is_due and not token.is_read_locked:
+        token.authenticate(wipe=wipe)  # a wrong key is found out before anything is closed
+    if entry.state is not State.RETIRING:
+        entry = ledger.advance(entry, State.RETIRING, why)
+    observer(RetireStep.RETIRING, f"token {entry.serial} of {entry.job.user} is being {why}")
+    observer(RetireStep.SERVER_CLOSED, _close_server(server, entry))
+    observer(RetireStep.TOKEN_CLOSED, token.close(wipe=wipe) if is_due else "nothing of it is on the token")
+    return entry
 
 
 def devices_of(server: ServerBackend, entry: Entry) -> list[Device]:
@@ -95,7 +119,8 @@ def devices_of(server: ServerBackend, entry: Entry) -> list[Device]:
     return [device for device in server.list() if is_ours(device)]
 
 
-def _entry(ledger: Ledger, info: TokenInfo) -> Entry:
+def on_record(ledger: Ledger, info: TokenInfo) -> Entry:
+    """The token's job, or its last one. Raises InputError if it never had any."""
     entry = ledger.of_token(info.serial) or ledger.last_of_token(info.serial)
     if entry is None:
         raise InputError(
@@ -106,13 +131,18 @@ def _entry(ledger: Ledger, info: TokenInfo) -> Entry:
     return entry
 
 
-def _may_be_foreign(session: Session, ledger: Ledger, entry: Entry) -> bool:
-    written = any(event.what == State.WRITTEN.value for event in ledger.events(entry.uuid))
-    return not written and _is_on_token(session, entry)
-
-
-def _is_on_token(session: Session, entry: Entry) -> bool:
-    return any(credential.name == entry.job.credential for credential in session.credentials())
+def reset(session: Session, info: TokenInfo, person: Person, ledger: Ledger | None) -> None:
+    """The token is as it left the factory. Raises TokenError where a button was to be pressed, and was not."""
+    session.factory_reset()
+    if Capability.BUTTON_CONFIRMS in info.capabilities:
+        person.press_button(f"press the button of token {info.serial}: it erases everything")
+        if session.credentials():
+            raise TokenError(
+                f"token {info.serial} was not reset: its button was not pressed in time",
+                hint="run the same command again, and press it when asked",
+            )
+    if info.factory_keys is None and ledger is not None:
+        keys.put_factory_on_record(info, ledger)
 
 
 def _close_server(server: ServerBackend, entry: Entry) -> str:
@@ -125,25 +155,51 @@ def _close_server(server: ServerBackend, entry: Entry) -> str:
     return f"device {devices[0].name!r} deleted at the server" if devices else "the server has no such device"
 
 
-def _is_due(session: Session, info: TokenInfo, entry: Entry, wipe: bool) -> bool:
-    """Whether there is anything left to do on the token."""
-    if wipe:
-        return not info.factory_keys or info.credentials_used != 0 or info.pin_state is not PinState.UNSET
-    return _is_on_token(session, entry)
+@dataclass(frozen=True, slots=True)
+class TokenSide:
+    """What is to be undone on the token of a job."""
 
+    _session: Session
+    _info: TokenInfo
+    _ledger: Ledger
+    _entry: Entry
+    _admin_key: Secret | None
+    _person: Person
 
-def _close_token(session: Session, entry: Entry, wipe: bool) -> str:
-    if wipe:
-        session.factory_reset()
+    @property
+    def is_read_locked(self) -> bool:
+        return Capability.READ_LOCK in self._info.capabilities and not self._info.factory_keys
+
+    def may_hold_anothers(self) -> bool:
+        return Capability.LIST in self._info.capabilities and not self._reached(State.WRITTEN) and self._is_listed()
+
+    def is_due(self, *, wipe: bool) -> bool:
+        """Whether there is anything left to do. A token that does not tell what it holds may hold a seed of ours from
+        the moment on at which there was one."""
+        info = self._info
+        if wipe:
+            return not info.factory_keys or info.credentials_used != 0 or info.pin_state is not PinState.UNSET
+        return self._is_listed() if Capability.LIST in info.capabilities else self._reached(State.SEALED)
+
+    def authenticate(self, *, wipe: bool) -> None:
+        """Raises UsageError, AdminKeyIncorrect."""
+        if wipe and Capability.KEYLESS_RESET in self._info.capabilities:
+            return
+        keys.authenticate(self._session, self._info, self._ledger, admin_key=self._admin_key, token_key=None)
+
+    def close(self, *, wipe: bool) -> str:
+        """What was done."""
+        if not wipe:
+            self._session.delete(self._entry.job.credential)
+            return f"credential {self._entry.job.credential!r} deleted on the token"
+        if Capability.FACTORY_RESET not in self._info.capabilities:
+            self._session.reset()
+            return "token emptied"
+        reset(self._session, self._info, self._person, self._ledger)
         return "token reset to factory state"
-    session.delete(entry.job.credential)
-    return f"credential {entry.job.credential!r} deleted on the token"
 
+    def _is_listed(self) -> bool:
+        return any(credential.name == self._entry.job.credential for credential in self._session.credentials())
 
-def _authenticate(session: Session, info: TokenInfo, admin_key: Secret | None) -> None:
-    ours = Capability.ADMIN_KEY in info.capabilities and not info.factory_keys
-    if ours and admin_key is None:
-        raise UsageError(
-            f"token {info.serial} obeys the organisation's keys", hint="give the master key with --admin-key-file"
-        )
-    session.authenticate(admin_key if ours else None)
+    def _reached(self, state: State) -> bool:
+        return any(event.what == state.value for event in self._ledger.events(self._entry.uuid))

@@ -14,7 +14,7 @@ from provision.errors import AlreadyRegistered, CodeReplayed, Rejected, UsageErr
 from provision.model import Secret
 from provision.servers.backend import Acceptance, Device, Registration, ServerBackend, ServerCapability
 from provision.station.job import Job, SeedOrigin
-from provision.station.proof import TokenCode
+from provision.station.shown import TokenCode
 
 _TRIES = 3  # replays in a row: one is a code that somebody used meanwhile, three are something else
 

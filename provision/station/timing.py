@@ -24,6 +24,7 @@ READINGS = 8
 RESOLUTION_S = 2e-6  # a reading is cut to whole microseconds, and a float holds Unix time to a quarter of one
 COARSE_S = 0.1  # a clock that tells no less is asked where its seconds turn
 HALVINGS = 6
+MAX_RATE_ERROR_PPM = 200  # more than any quartz has
 EDGE_LEAD_S = 0.05  # an edge nearer than this may pass before the command is ready
 
 
@@ -81,10 +82,12 @@ def set_time(session: Session, clock: Clock) -> TimeSet:
 
 def _halved(session: Session, clock: Clock, found: Residual) -> Residual:
     for _ in range(HALVINGS):
+        begin_s = clock.now()
         middle_s = (found.lo_ms + found.hi_ms) / 2e3
-        clock.wait_until(math.ceil(clock.now() + EDGE_LEAD_S + middle_s) - middle_s)
+        clock.wait_until(math.ceil(begin_s + EDGE_LEAD_S + middle_s) - middle_s)
         again = residual(session.read_clock())
-        lo_ms, hi_ms = max(found.lo_ms, again.lo_ms), min(found.hi_ms, again.hi_ms)
+        drift_ms = (clock.now() - begin_s) * MAX_RATE_ERROR_PPM / 1e3  # by which it may have gone on since
+        lo_ms, hi_ms = max(found.lo_ms - drift_ms, again.lo_ms), min(found.hi_ms + drift_ms, again.hi_ms)
         if lo_ms > hi_ms:
             return again  # somebody set one of the two clocks meanwhile
         found = Residual(lo_ms, hi_ms, again.round_trip_ms)

@@ -10,9 +10,16 @@ from provision.clock import Clock
 from provision.errors import Quarantined, TokenError, UsageError
 from provision.families.driver import Session
 from provision.model import Capability, ClockKind, CredentialInfo, NewCredential, Secret, TokenInfo
+from provision.seeds.generate import generate
+from provision.station import keys
+from provision.station.access import Access
 from provision.station.job import Job
+from provision.station.ledger import Ledger
+from provision.station.person import Nobody
 from provision.station.proof import TOLERANCE_S, CodeProof
-from provision.station.timing import set_time
+from provision.station.timing import residual, set_time
+
+_TELLING = frozenset({Capability.CHECK_VALUE, Capability.LIST})
 
 
 class TokenSteps:
@@ -23,45 +30,71 @@ class TokenSteps:
         session: Session,
         info: TokenInfo,
         job: Job,
-        admin_key: Secret | None,
+        access: Access,
         proof: CodeProof,
         clock: Clock,
+        ledger: Ledger,
     ) -> None:
+        """`ledger`: knows whose keys the token obeys (keys.py)."""
         self._session = session
         self._info = info
         self._job = job
-        self._admin_key = admin_key
+        self._access = access
         self._proof = proof
         self._clock = clock
+        self._ledger = ledger
+        self.keys_are_ours = keys.are_ours(info, ledger)
+
+    def require_storable(self) -> None:
+        """Raises InputError, NotSupported for a job that the token's family cannot hold."""
+        # A seed that is made later will be as long as this one.
+        seed = self._job.seed or generate(self._job.parameters.algorithm, lambda size: b"\x01" * size)
+        self._session.require_storable(self._wanted(seed))
+
+    def require_person(self) -> None:
+        """Raises UsageError where somebody is needed at the token, and nobody can be asked."""
+        capabilities = self._info.capabilities
+        if isinstance(self._access.person, Nobody) and (
+            Capability.CODE_READ not in capabilities or Capability.BUTTON_CONFIRMS in capabilities
+        ):
+            raise UsageError(
+                f"token {self._info.serial} shows its codes to people only, and nobody can be asked for them",
+                hint="run it in a terminal, or give what a person would type with --codes-file",
+            )
 
     def authenticate(self) -> None:
         """Become the administrator, under the organisation's keys or, on a new token, the factory's.
 
         Raises UsageError without a master key, AdminKeyIncorrect if the token obeys others.
         """
-        if Capability.ADMIN_KEY not in self._info.capabilities:
-            self._session.authenticate(None)
-            return
-        if self._admin_key is None:
+        if Capability.ADMIN_KEY in self._info.capabilities and self._access.admin_key is None:
             raise UsageError(
                 f"token {self._info.serial} is not programmed under its published factory keys",
                 hint="give the organisation's master key with --admin-key-file; `provision ledger init "
                 "--new-admin-key-file FILE` makes one",
             )
-        self._session.authenticate(None if self._info.factory_keys else self._admin_key)
+        self.keys_are_ours = keys.authenticate(
+            self._session,
+            self._info,
+            self._ledger,
+            admin_key=self._access.admin_key,
+            token_key=self._access.token_key,
+        )
 
     def take_over_keys(self) -> str:
         """From here on the token obeys the organisation's keys and no longer the published ones."""
-        if not self._info.factory_keys:
-            return "the token obeys the organisation's keys already"
-        assert self._admin_key is not None, "authenticate() comes first and demands it"
-        self._session.change_admin_key(self._admin_key)
-        self._session.authenticate(self._admin_key)  # proves them before a seed is trusted to the token
-        return "factory keys replaced with the organisation's"
+        assert self._access.admin_key is not None, "authenticate() comes first and demands it"
+        # Proven before a seed is trusted to the token.
+        keys.take_over(self._session, self._info, self._access.admin_key, self._access.person)
+        self.keys_are_ours = True
+        return "its keys replaced with the organisation's"
 
     def write(self, secret: Secret) -> str:
-        """The credential is on the token with this very seed. Raises Quarantined if another holds its name."""
-        found = self.holds(secret)
+        """The credential is on the token with this very seed. Raises Quarantined if another holds its name.
+
+        A token that does not tell what it holds is written to in any case: it has one place, which this job was given.
+        """
+        found = self.holds(secret) if _TELLING & self._info.capabilities else None
         if found is None:
             self._session.put(self._wanted(secret))
             if Capability.CHECK_VALUE not in self._info.capabilities:
@@ -81,14 +114,15 @@ class TokenSteps:
         """Whether the job's credential on the token has this seed, None if there is no such credential."""
         if Capability.CHECK_VALUE in self._info.capabilities:
             return self._session.check_value(self._job.credential, secret)
-        return self._proof.two_codes_match(secret) if self._listed() else None
+        if Capability.LIST in self._info.capabilities and self._listed() is None:
+            return None
+        return self._proof.two_codes_match(secret)
 
     def set_time(self, *, was_set: bool) -> str:
         """The token's clock is right: set it, unless it `was_set` and still is."""
         if was_set:
-            reading = self._session.read_clock()
-            earliest, latest = reading.device_s - reading.received_s, reading.device_s - reading.sent_s
-            if latest >= -TOLERANCE_S and earliest <= TOLERANCE_S:
+            found = residual(self._session.read_clock())
+            if found.hi_ms >= -TOLERANCE_S * 1e3 and found.lo_ms <= TOLERANCE_S * 1e3:
                 return "the clock is right still"
         return f"clock set on a second's edge, now {set_time(self._session, self._clock).residual} from station time"
 

@@ -426,8 +426,6 @@ class NotifySlotChange:
 
 # Control requests to the interface: 5.3. Abort carries bSlot in the low byte of wValue and bSeq in the high one.
 REQUEST_ABORT = 0x01
-REQUEST_GET_CLOCK_FREQUENCIES = 0x02
-REQUEST_GET_DATA_RATES = 0x03
 
 
 def _split(raw: bytes) -> tuple[int, int, int, bytes, bytes]:

@@ -18,6 +18,7 @@ from provision.wire.messages import decode_text, encode_text, integer, message
 from provision.wire.sm4_secure import CLA, DisplayTimeout, HashKind
 
 PROFILES = 100
+FIRST_PROFILES = 50  # of the Molto2 before it, which Token2's tool drives the same way
 DEFAULT_CUSTOMER_KEY = b"TOKEN2MOLTO1-KEY"  # section 2.1; every token leaves the factory with it
 MAX_TITLE = 12  # bytes of UTF-8
 DIGITS = (4, 6, 8, 10)
@@ -82,9 +83,14 @@ def authenticate_command(key: bytes, challenge: bytes) -> Command:
     return Command(CLA, sm4_secure.Ins.AUTHENTICATE, 0, 0, sm4_secure.response(key, challenge))
 
 
+def encode_title(title: str) -> bytes:
+    """1 to 12 bytes of UTF-8, no control characters. Raises WireError."""
+    return encode_text(title, MAX_TITLE, "a title", least=1)
+
+
 def title_command(key: bytes, profile: int, title: str) -> Command:
-    """Raises WireError for a title that is not 1 to 12 bytes of UTF-8."""
-    raw = encode_text(title, MAX_TITLE, "a title", least=1)
+    """Raises WireError for what is no title."""
+    raw = encode_title(title)
     return sm4_secure.secured(key, Ins.TITLE, 0, profile, sm4_secure.encrypt(key, sm4_secure.pad(raw)))
 
 

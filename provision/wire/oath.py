@@ -2,8 +2,8 @@
 
 Source: developers.yubico.com/OATH/YKOATH_Protocol.html, and what Yubico's yubikit (oath.py of yubikey-manager 5.9.2)
 sends and takes. Each message is a frozen dataclass with `encode` and `decode` beside it, registered in MESSAGES, so
-that a test can demand a strategy for every one. Integers are big-endian. What the reference token adds is in
-wire/reference_oath.py.
+that a test can demand a strategy for every one. Integers are big-endian. The password's messages are in
+wire/oath_password.py, what the reference token adds is in wire/reference_oath.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ OATH_AID = bytes.fromhex("A0000005272101")  # YKOATH
 MAX_NAME = 64  # bytes of UTF-8: the name of a credential
 MIN_SECRET, MAX_SECRET = 14, 64  # bytes; YKOATH pads shorter ones with zeros, which HMAC ignores
 DEVICE_ID_SIZE = 8
-ACCESS_KEY_SIZE = 16  # what a password becomes
 CHALLENGE_SIZE = 8  # of SELECT, SET CODE and VALIDATE
-RESPONSE_SIZE = 20  # HMAC-SHA-1
 TOUCH_TIMEOUT_S = 15
 RESET_P1_P2 = (0xDE, 0xAD)
 
@@ -132,69 +130,6 @@ class SelectReply:
         if challenge is not None and len(challenge) != CHALLENGE_SIZE:
             raise WireError(f"a challenge has {CHALLENGE_SIZE} bytes")
         return cls((version[0], version[1], version[2]), found[Tag.NAME], challenge)
-
-
-@message
-@dataclass(frozen=True, slots=True, repr=False)
-class SetCode:
-    """73 {kind and hash u8, access key 16} | 74 challenge 8 | 75 its response 20; without a key: 73 and nothing in it.
-
-    The response proves that both sides compute the same: HMAC-SHA-1(access key, challenge).
-    """
-
-    access_key: bytes | None
-    challenge: bytes = b""
-    response: bytes = b""
-
-    def __repr__(self) -> str:
-        return "SetCode(hidden)"
-
-    def encode(self) -> bytes:
-        if self.access_key is None:
-            return tlv.encode(Tag.KEY, b"")
-        return (
-            tlv.encode(Tag.KEY, bytes((_ACCESS_KIND,)) + self.access_key)
-            + tlv.encode(Tag.CHALLENGE, self.challenge)
-            + tlv.encode(Tag.FULL_CODE, self.response)
-        )
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        found = tlv.decode_map(data, required=(Tag.KEY,))
-        key = found[Tag.KEY]
-        if not key:
-            return cls(None)
-        challenge, response = found.get(Tag.CHALLENGE, b""), found.get(Tag.FULL_CODE, b"")
-        if key[0] & 0x0F != HashKind.SHA1 or len(key) != 1 + ACCESS_KEY_SIZE:
-            raise WireError(f"an access key has {ACCESS_KEY_SIZE} bytes, for HMAC-SHA-1")
-        if len(challenge) < CHALLENGE_SIZE or len(response) != RESPONSE_SIZE:
-            raise WireError("SET CODE takes a challenge and its response")
-        return cls(key[1:], challenge, response)
-
-
-_ACCESS_KIND = 0x21  # the byte of TOTP and SHA-1, as Yubico's yubikit sends it; only the hash means something
-
-
-@message
-@dataclass(frozen=True, slots=True, repr=False)
-class Validate:
-    """75 response to SELECT's challenge 20 | 74 challenge of the host's 8. The reply is 75 {response to that}."""
-
-    response: bytes
-    challenge: bytes
-
-    def __repr__(self) -> str:
-        return "Validate(hidden)"
-
-    def encode(self) -> bytes:
-        return tlv.encode(Tag.FULL_CODE, self.response) + tlv.encode(Tag.CHALLENGE, self.challenge)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        found = tlv.decode_map(data, required=(Tag.FULL_CODE, Tag.CHALLENGE))
-        if len(found[Tag.FULL_CODE]) != RESPONSE_SIZE or len(found[Tag.CHALLENGE]) < CHALLENGE_SIZE:
-            raise WireError("VALIDATE takes a response and a challenge")
-        return cls(found[Tag.FULL_CODE], found[Tag.CHALLENGE])
 
 
 @message

@@ -156,8 +156,10 @@ def encode_string(text: str) -> bytes:
 
 def decode_string(data: bytes) -> str:
     """The inverse of encode_string. Raises WireError."""
+    if len(data) < 2 or data[0] != len(data) or data[1] != DescriptorType.STRING or len(data) % 2:
+        raise WireError(f"not a string descriptor: {len(data)} bytes")
     try:
-        return _string_body(data).decode("utf-16-le")
+        return data[2:].decode("utf-16-le")
     except UnicodeDecodeError:
         raise WireError("a string descriptor that is not UTF-16") from None
 
@@ -165,15 +167,3 @@ def decode_string(data: bytes) -> str:
 def encode_langids(*langids: int) -> bytes:
     """String descriptor 0: the languages that there are strings in."""
     return bytes((2 + 2 * len(langids), DescriptorType.STRING)) + struct.pack(f"<{len(langids)}H", *langids)
-
-
-def decode_langids(data: bytes) -> tuple[int, ...]:
-    """Raises WireError."""
-    body = _string_body(data)
-    return struct.unpack(f"<{len(body) // 2}H", body)
-
-
-def _string_body(data: bytes) -> bytes:
-    if len(data) < 2 or data[0] != len(data) or data[1] != DescriptorType.STRING or len(data) % 2:
-        raise WireError(f"not a string descriptor: {len(data)} bytes")
-    return data[2:]

@@ -29,9 +29,10 @@ from provision.model import PinState, Secret
 from provision.otp import code_at
 from provision.seeds.sealing import ScryptCost, create_key_pair
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.station.access import Access
 from provision.station.job import Job
 from provision.station.ledger import Ledger
-from provision.station.program import Access, Observer, Outcome, program
+from provision.station.program import Observer, Outcome, program
 from provision.station.states import State
 
 SERIAL = "CRASH-1"

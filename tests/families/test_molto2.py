@@ -24,6 +24,7 @@ from provision.errors import (
     NotSupported,
     PinBlocked,
     ProvisionError,
+    RemoteProtocolError,
     StorageFull,
     TokenRefused,
 )
@@ -45,8 +46,10 @@ KEY = molto2.sm4_key(molto2.DEFAULT_CUSTOMER_KEY)
 
 
 class Bench:
-    def __init__(self, *, quirks: frozenset[str] | None = None, firmware: str | None = None) -> None:
-        kind = family("molto2", firmware=firmware)
+    def __init__(
+        self, *, quirks: frozenset[str] | None = None, firmware: str | None = None, model: str | None = None
+    ) -> None:
+        kind = family("molto2", model=model, firmware=firmware)
         if quirks is not None:
             kind = dataclasses.replace(kind, quirks=quirks)
         self.clock = ManualClock(START_S)
@@ -128,6 +131,16 @@ def test_identified_by_its_profiles(bench):
     assert info.factory_keys is None
 
 
+def test_the_first_molto2_has_fifty_profiles_and_is_not_what_the_specification_is_about():
+    bench = Bench(model="Molto2")
+    driver, info = identify(bench.link())
+    assert (driver.name, info.model, info.credentials_max, info.recognised) == ("molto2", "Molto2", 50, False)
+    session = bench.session()
+    session.info()
+    assert session.credentials() == []
+    assert bench.sw(molto2.public_data_command(50)) == Sw.INCORRECT_P1_P2
+
+
 def test_nothing_is_spent_on_finding_out(bench):
     identify(bench.link())
     bench.session().info()
@@ -187,12 +200,20 @@ def test_the_same_name_again_takes_the_same_profile(bench, admin):
 def test_titles_that_tell_nothing_are_replaced_by_numbers(bench, admin):
     admin.put(credential("a"))
     admin.put(credential("b"))
-    for title in (b"a", b"\xff\xfe"):
+    for title in (b"a", b"\xff\xfe", b"#0"):
         body = sm4_secure.encrypt(KEY, sm4_secure.pad(title))
         bench.sw(sm4_secure.secured(KEY, molto2.Ins.TITLE, 0, 1, body))
         assert [one.name for one in admin.credentials()] == ["#0" if title == b"a" else "a", "#1"]
     admin.rename("#1", "c")
     assert [one.name for one in admin.credentials()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("field", ["hash", "digits", "time_step_s"])
+def test_what_no_molto2_has_is_not_believed(admin, monkeypatch, field):
+    data = dataclasses.replace(molto2.PublicData(b"a", 5, 5, 1, 30, 6, True), **{field: 0})
+    monkeypatch.setattr(admin._link, "exchange", lambda command: data.encode() + b"\x90\x00")
+    with pytest.raises(RemoteProtocolError, match="no Molto2 has"):
+        admin.credentials()
 
 
 def test_a_deleted_credentials_title_is_gone_too(bench, admin):
@@ -254,6 +275,44 @@ def test_the_organisations_key_is_taken_over_by_a_press(bench, admin):
     with pytest.raises(AdminKeyIncorrect):
         session.authenticate(None)
     assert bench.tries == 7
+
+
+@pytest.mark.parametrize("ends", ["another challenge", "a new key", "a new key by another host", "a factory reset"])
+def test_what_ends_a_session(bench, ends):
+    lock = molto2.screen_command(locked=True)
+    assert (bench.prove(), bench.sw(lock)) == (Sw.OK, Sw.OK)
+    first = bench.channel
+    if ends == "another challenge":
+        bench.say(molto2.challenge_command())
+    elif ends == "a factory reset":
+        bench.say(molto2.factory_reset_command())
+    else:
+        if ends == "a new key by another host":
+            bench.channel = bench.token.open_channel()
+            assert bench.prove() == Sw.OK
+        bench.say(molto2.customer_key_command(KEY, bytes(16)))
+    bench.token.press_button()
+    bench.channel = first
+    assert bench.sw(lock) == Sw.SECURITY_STATUS_NOT_SATISFIED
+
+
+def test_what_is_overwritten_is_gone_from_the_silicon(bench):
+    def in_silicon(secret: bytes) -> bool:
+        return secret in b"".join(bench.flash.pages.values())
+
+    key, seed = b"the customer key", b"the profile's seed"
+    bench.prove()
+    bench.say(sm4_secure.seed_command(KEY, 3, seed))
+    bench.say(molto2.customer_key_command(KEY, key))
+    bench.token.press_button()
+    assert in_silicon(key) and in_silicon(seed)
+    challenge, _ = bench.say(molto2.challenge_command())
+    assert bench.sw(molto2.authenticate_command(key, challenge)) == Sw.OK
+    bench.say(sm4_secure.seed_command(key, 3, b"another seed"))
+    assert not in_silicon(seed)
+    bench.say(molto2.customer_key_command(key, b"another key, 16b"))
+    bench.token.press_button()
+    assert not in_silicon(key)
 
 
 def test_a_press_that_never_comes_changes_nothing(bench, admin):
@@ -336,6 +395,81 @@ def test_a_try_is_charged_before_it_is_compared(moment, right):
         if survived:
             return
     raise AssertionError("a try takes more than a hundred flash operations")
+
+
+def swept(act, *, before=lambda session: None):
+    """The benches on which power failed in `act` at each flash operation in turn, at each moment, and came back."""
+    for moment in Moment:
+        for operation in range(1000):
+            bench = Bench()
+            session = bench.session()
+            session.authenticate(None)
+            before(session)
+            bench.flash.supply.arm(PowerCut(bench.flash.supply.operations + operation, moment))
+            finished = False
+            try:
+                act(bench, session)
+                finished = bench.flash.supply.on
+            except PowerLost:
+                bench.token.power_off()
+            bench.flash.supply.restore()
+            bench.token.power_off()
+            bench.token.power_on()
+            yield bench
+            if finished:
+                break
+        else:
+            raise AssertionError("it takes more than a thousand flash operations")
+
+
+def test_a_credential_is_listed_whole_or_not_at_all():
+    """Replaced by one with other parameters: at no moment is it a mixture of both."""
+    old, new = OtpParameters(), OtpParameters(algorithm=Algorithm.SHA256, digits=8, time_step_s=60)
+    other = Secret(b"another seed of 20 b")
+    seen = set()
+    for bench in swept(
+        lambda bench, session: session.put(credential(secret=other, parameters=new)),
+        before=lambda session: session.put(credential(parameters=old)),
+    ):
+        for found in bench.session().credentials():
+            secret = SEED if found.parameters == old else other
+            seen.add(found.parameters)
+            now = found.parameters.step_at(bench.clock.now())
+            assert bench.code_of("VPN") == code_at(secret, found.parameters, now)
+    assert seen == {old, new}
+
+
+def test_a_key_is_the_old_or_the_new_one():
+    def change(bench, session):
+        session.change_admin_key(MASTER)
+        bench.token.press_button()
+
+    obeyed = set()
+    for bench in swept(change):
+        factory = bench.prove() == Sw.OK
+        if not factory:
+            bench.session().authenticate(MASTER)
+        obeyed.add(factory)
+        assert bench.tries == 8
+    assert obeyed == {True, False}
+
+
+def test_a_factory_reset_is_whole():
+    def reset(bench, session):
+        session.factory_reset()
+        bench.token.press_button()
+
+    def fill(session):
+        session.put(credential("a"))
+        session.put(credential("b"))
+        session.lock_screen(True)
+
+    left = {
+        (len(view["credentials"]), bench.token._chip.screen_locked)
+        for bench in swept(reset, before=fill)
+        for view in [bench.token.inspect()]
+    }
+    assert left == {(2, True), (0, False)}
 
 
 class Guesser(RuleBasedStateMachine):
@@ -438,6 +572,23 @@ def test_no_lock_before_firmware_2_1():
     session.authenticate(None)
     with pytest.raises(NotSupported, match="2\\.1"):
         session.lock_screen(True)
+
+
+def test_no_title_can_command_the_screen(bench, admin):
+    admin.put(credential())
+    body = sm4_secure.encrypt(KEY, sm4_secure.pad(b"\n\x1b[2J\xff x"))
+    assert bench.sw(sm4_secure.secured(KEY, molto2.Ins.TITLE, 0, 0, body)) == Sw.OK
+    bench.token.press_button()
+    assert bench.token.screen().rpartition(" ")[0] == "0.\ufffd\ufffd[2J\ufffd x"
+
+
+@pytest.mark.parametrize("device_s", [-1, 1 << 32])
+def test_the_clock_has_32_bits(bench, admin, device_s):
+    admin.put(credential())
+    bench.oscillator.offset_us = (device_s - int(bench.clock.now())) * 1_000_000
+    seconds = device_s % (1 << 32)
+    assert admin.read_clock().device_s == seconds
+    assert bench.code_of("VPN") == code_at(SEED, OtpParameters(), seconds // 30)
 
 
 def test_the_screen_goes_dark(bench, admin):
@@ -605,3 +756,14 @@ def test_an_answer_altered_anywhere_is_never_taken_for_nonsense(data):
             act()
         except ProvisionError:
             continue
+
+
+def test_the_time_is_written_at_once(bench, admin, monkeypatch):
+    """Between the edge of the second and the command that sets the clock there is nothing else to do."""
+    admin.put(credential())
+    admin.read_clock()
+    sent = []
+    exchange = admin._link.exchange
+    monkeypatch.setattr(admin._link, "exchange", lambda command: sent.append(command[1]) or exchange(command))
+    admin.write_clock(1_800_000_000)
+    assert sent == [sm4_secure.Ins.CONFIG]

@@ -1,4 +1,4 @@
-"""What every reference token owes its driver: each method of a session, and each way in which a token says no."""
+"""What only a reference token owes its driver: its PIN, its applets, its own clock. The rest is test_conformance.py."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from provision.errors import (
     PinBlocked,
     PinIncorrect,
     PinRequired,
-    StorageFull,
     TokenRefused,
 )
-from provision.families.driver import identify
 from provision.families.reference import DRIVER
 from provision.model import (
     Algorithm,
-    Capability,
-    ClockKind,
     NewCredential,
     OathType,
     OtpParameters,
@@ -30,7 +26,10 @@ from provision.model import (
     Secret,
 )
 from provision.otp import code_at
-from provision.station.timing import set_time
+from tests.families.suite import on_every_link
+from tests.families.targets import KINDS
+
+pytestmark = on_every_link(KINDS[0])
 
 PIN = Secret(b"314159")
 NEW_PIN = Secret(b"27182818")
@@ -56,26 +55,6 @@ def admin(session):
 
 
 # Identity
-
-
-def test_identify_names_family_and_serial(target):
-    driver, info = identify(target.open())
-    assert (driver.name, info.family, info.serial) == ("reference", "reference", "HT-0001")
-
-
-def test_a_blank_token_says_so(session):
-    info = session.info()
-    assert info.factory_keys
-    assert info.pin_state is PinState.UNSET
-    assert info.attempts_remaining is None
-    assert (info.credentials_used, info.credentials_max) == (0, 64)
-    assert info.capabilities == frozenset(Capability) - {
-        Capability.OWN_KEY,
-        Capability.SCREEN_LOCK,
-        Capability.BUTTON_CONFIRMS,
-    }
-    assert info.clock_kind is ClockKind.FREE
-    assert info.firmware == "1.0.0"
 
 
 def test_label(admin):
@@ -128,20 +107,6 @@ def test_nobody_may_ask_an_own_clock_for_tomorrow(admin):
         admin.calculate("vpn", step=10**8)
 
 
-@pytest.mark.parametrize("step", [-1, 1 << 64])
-def test_a_step_out_of_range_is_our_own_mistake(session, step):
-    with pytest.raises(InputError):
-        session.calculate("vpn", step=step)
-
-
-def test_hotp_counts_on(admin):
-    parameters = OtpParameters(OathType.HOTP, counter=7)
-    admin.put(credential(parameters=parameters))
-    assert [admin.calculate("vpn").value for _ in range(3)] == [code_at(SEED, parameters, n) for n in (7, 8, 9)]
-    (listed,) = admin.credentials()
-    assert listed.parameters.counter == 10
-
-
 def test_hotp_has_no_pin_and_says_so(admin):
     with pytest.raises(NotSupported) as caught:
         admin.put(credential(parameters=OtpParameters(OathType.HOTP), pin=True))
@@ -156,29 +121,6 @@ def test_listing_gives_back_what_was_put(admin):
     one, two = admin.credentials()
     assert (one.name, one.parameters, one.own_clock, one.pin, one.touch) == ("ä/β", parameters, True, True, True)
     assert (two.own_clock, two.pin, two.touch) == (False, False, False)
-
-
-def test_a_full_token_is_listed_whole_and_takes_no_more(admin):
-    names = [f"{n:02d}" + "n" * 62 for n in range(64)]
-    for name in names:
-        admin.put(credential(name))
-    with pytest.raises(StorageFull):
-        admin.put(credential("one more"))
-    assert [one.name for one in admin.credentials()] == names
-    assert admin.info().credentials_used == 64
-
-
-def test_put_replaces_the_credential_of_that_name(admin):
-    admin.put(credential())
-    admin.put(credential(secret=Secret(b"b" * 20)))
-    assert len(admin.credentials()) == 1
-    assert admin.check_value("vpn", SEED) is False
-    assert admin.check_value("vpn", Secret(b"b" * 20)) is True
-
-
-def test_check_value_of_nothing(admin):
-    assert admin.check_value("vpn", SEED) is None
-    assert admin.check_value("vpn", Secret(bytes(100))) is None
 
 
 def test_nobody_on_the_wire_can_say_that_a_credential_is_absent(target):
@@ -199,21 +141,6 @@ def test_nobody_on_the_wire_can_say_that_a_credential_is_absent(target):
     forger.forging = True
     with pytest.raises(NoSuchCredential):
         session.check_value("vpn", SEED)
-
-
-def test_delete_rename_reset(admin):
-    admin.put(credential("a"))
-    admin.put(credential("b"))
-    with pytest.raises(TokenRefused, match="named 'b' already"):
-        admin.rename("a", "b")
-    admin.rename("a", "c")
-    assert {one.name for one in admin.credentials()} == {"b", "c"}
-    admin.delete("c")
-    for call in (lambda: admin.delete("c"), lambda: admin.rename("c", "d"), lambda: admin.calculate("c")):
-        with pytest.raises(NoSuchCredential, match="has none of that name"):
-            call()
-    admin.reset()
-    assert admin.credentials() == []
 
 
 @pytest.mark.parametrize(
@@ -350,16 +277,6 @@ def test_admin_keys_are_replaced_for_good(target, admin):
     again.authenticate(Secret(b"n" * 16))
 
 
-def test_a_master_key_on_a_factory_fresh_token(session):
-    with pytest.raises(AdminKeyIncorrect, match="still has its factory keys"):
-        session.authenticate(MASTER)
-
-
-def test_a_short_master_key(session):
-    with pytest.raises(InputError, match="16 bytes"):
-        session.authenticate(Secret(b"x" * 15))
-
-
 def test_factory_reset(target, admin):
     admin.change_admin_key(MASTER)
     admin.set_pin(PIN)
@@ -376,25 +293,6 @@ def test_factory_reset(target, admin):
 # Clock
 
 
-def test_setting_the_clock(target, admin):
-    target.shift_clock(-77)
-    before = admin.read_clock()
-    assert before.device_s - before.sent_s == pytest.approx(-77, abs=0.5)
-    done = set_time(admin, target.clock)
-    assert done.before.lo_ms <= -76_500
-    assert done.residual.lo_ms <= 0.001
-    assert done.residual.hi_ms >= -0.001
-    assert abs(done.residual.lo_ms) < 100
-    reading = admin.read_clock()
-    assert abs(reading.device_s - target.clock.now()) < 0.1
-
-
-@pytest.mark.parametrize("seconds", [-1, 1 << 40])
-def test_a_time_that_is_none(admin, seconds):
-    with pytest.raises(InputError):
-        admin.write_clock(seconds)
-
-
 def test_a_clock_that_stands_still(target, admin):
     admin.put(credential())
     target.stop_clock()
@@ -402,22 +300,6 @@ def test_a_clock_that_stands_still(target, admin):
         admin.read_clock()
     with pytest.raises(TokenRefused, match="stands still"):
         admin.calculate("vpn")
-
-
-# Touch
-
-
-def test_a_touch_in_time(target, admin):
-    admin.put(credential(touch=True))
-    target.press_button_when_asked()
-    assert admin.calculate("vpn").value
-
-
-def test_no_touch(target, admin):
-    admin.put(credential(touch=True))
-    with pytest.raises(TokenRefused, match="touch") as caught:
-        admin.calculate("vpn")
-    assert caught.value.status_word == 0x6985
 
 
 # Interruptions

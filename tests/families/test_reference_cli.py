@@ -254,15 +254,21 @@ def test_json_is_one_object(programmed):
 @pytest.fixture
 def ports(run, monkeypatch):
     """One token, and every other thing that can be found on a port."""
-    from provision.errors import Busy, LinkError, PermissionDenied, RemoteProtocolError
+    from provision.errors import Busy, LinkError, PermissionDenied, RemoteProtocolError, TokenRefused
     from provision.links.link import LINKS, open_link
 
-    reasons = {"busy": Busy, "shut": PermissionDenied, "modem": RemoteProtocolError, "gone": LinkError}
+    reasons = {
+        "busy": Busy("no"),
+        "shut": PermissionDenied("no"),
+        "modem": RemoteProtocolError("no"),
+        "faulty": TokenRefused("no", status_word=0x6F00),
+        "gone": LinkError("no"),
+    }
 
     def open_address(rest, options):
         assert options.timeout_s < 1
         if rest in reasons:
-            raise reasons[rest]("no")
+            raise reasons[rest]
         return open_link("test:x", options)
 
     wire = SimpleNamespace(open_address=open_address)
@@ -283,9 +289,10 @@ def ports(run, monkeypatch):
 
 def test_list_bears_with_whatever_sits_on_a_port(ports):
     everything = ports("list", "--all", "--json", token=False).json["tokens"]
-    assert [row["status"] for row in everything] == ["ready", "busy", "no permission", "foreign", "silent", "silent"]
+    statuses = ["ready", "busy", "no permission", "foreign", "foreign", "silent", "silent"]
+    assert [row["status"] for row in everything] == statuses
     assert everything[0]["serial"] == "HT-0001"
-    assert [(row["family"], row["serial"]) for row in everything[1:]] == [(None, None)] * 5
+    assert [(row["family"], row["serial"]) for row in everything[1:]] == [(None, None)] * 6
     text = ports("list", token=False).out
     assert text.splitlines()[1].split() == ["port:token", "reference", "HT-0001", "-", "ready"]
     assert "port:gone" not in text

@@ -160,6 +160,15 @@ def test_the_clock_is_read_in_whole_seconds(bench):
     assert (reading.device_s, reading.resolution_s) == (int(START_S - 41.3), 1.0)
 
 
+@pytest.mark.parametrize("device_s", [-1, 1 << 32])
+def test_the_clock_has_32_bits(bench, admin, device_s):
+    admin.put(credential())
+    bench.oscillator.offset_us = (device_s - int(bench.clock.now())) * 1_000_000
+    seconds = device_s % (1 << 32)
+    assert admin.read_clock().device_s == seconds
+    assert bench.screen() == code_at(SEED, OtpParameters(), seconds // 30)
+
+
 def test_a_dead_battery_is_named(bench, admin):
     bench.oscillator.battery = Battery.STOPPED
     assert admin.read_clock().device_s == 0
@@ -251,6 +260,12 @@ def test_words_after_it(bench, command, word):
     assert bench.sw(command) == word
 
 
+def test_another_challenge_ends_the_session(bench):
+    assert bench.prove() == Sw.OK
+    bench.sw(token2.challenge_command())
+    assert bench.sw(token2.config_command(CONFIG)) == token2.REFUSED
+
+
 def test_a_wrong_response_wants_a_new_challenge(bench):
     bench.channel.transmit(encode_command(token2.challenge_command()))
     assert bench.sw(Command(0x80, 0xCE, 0, 0, bytes(16))) == token2.REFUSED
@@ -263,7 +278,6 @@ def test_every_word_becomes_an_error_of_ours(word, monkeypatch):
     bench = Bench()
     session = bench.session()
     session.authenticate(None)
-    session.info()
     refusal = int(word).to_bytes(2, "big")
     sent = []
     monkeypatch.setattr(session._link, "exchange", lambda command: sent.append(command) or refusal)
@@ -320,3 +334,14 @@ def test_an_answer_altered_anywhere_is_an_error_of_ours(data):
             act()
         except ProvisionError:
             continue
+
+
+def test_the_time_is_written_at_once(bench, admin, monkeypatch):
+    """Between the edge of the second and the command that sets the clock there is nothing else to do."""
+    admin.put(credential())
+    admin.read_clock()
+    sent = []
+    exchange = admin._link.exchange
+    monkeypatch.setattr(admin._link, "exchange", lambda command: sent.append(command[1]) or exchange(command))
+    admin.write_clock(1_800_000_000)
+    assert sent == [sm4_secure.Ins.CONFIG]

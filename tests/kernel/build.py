@@ -25,6 +25,7 @@ KERNEL = "linux-image-amd64"  # the package that names the current one
 PACKAGES = (
     "busybox-static",  # the initramfs
     "udev",  # systemd-udevd, udevadm
+    "systemd",  # nothing of it runs: it has the rules that give a seat's user its devices
     "libudev1",
     "usbip",  # the foreign client of --link usbip
     "libwrap0",  # usbip's

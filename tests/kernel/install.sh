@@ -1,11 +1,15 @@
 #!/bin/sh
-# What `make test-kernel` needs: QEMU, and the guest's kernel and programs in .lanes/kernel. The host gets QEMU, kmod and
-# cpio; the guest's Debian packages are unpacked beside it and never installed. As root on a bare Debian 12; at once when
-# all is there.
+# What `make test-kernel` needs: QEMU, pyscard, and the guest's kernel and programs in .lanes/kernel. The host gets QEMU,
+# kmod, cpio and what pyscard is built with; the guest's Debian packages are unpacked beside it and never installed. As
+# root on a bare Debian 12; at once when all is there.
 set -eu
 cd "$(dirname "$0")/../.."
 
+python=${PYTHON:-python3}
 missing=
+"$python" -c 'import smartcard' 2>/dev/null || for package in libpcsclite-dev swig gcc python3-dev; do
+  [ "$(dpkg-query --show --showformat='${db:Status-Status}' $package 2>/dev/null)" = installed ] || missing="$missing $package"
+done
 for command in qemu-system-x86_64:qemu-system-x86 depmod:kmod cpio:cpio; do
   PATH=$PATH:/usr/sbin:/sbin command -v "${command%%:*}" >/dev/null || missing="$missing ${command##*:}"
 done
@@ -21,4 +25,6 @@ if [ -n "$missing" ] || ! [ -e .lanes/kernel/image/built ]; then
     exit 1
   fi
 fi
-PATH=$PATH:/usr/sbin:/sbin exec "${PYTHON:-python3}" tests/kernel/build.py .lanes/kernel
+"$python" -c 'import smartcard' 2>/dev/null ||
+  "$python" -m pip install --quiet --disable-pip-version-check --editable '.[pcsc]'
+PATH=$PATH:/usr/sbin:/sbin exec "$python" tests/kernel/build.py .lanes/kernel

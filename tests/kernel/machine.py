@@ -8,11 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-LONGEST_RUN_S = 600.0
+LONGEST_SILENCE_S = 240.0  # between two reports, on a busy machine
 _TAIL = 60  # lines
 _SOME_FAILED = 1  # pytest's exit codes: 0 and 1 when all tests ran, more when not
 
@@ -34,7 +33,6 @@ class Guest:
             "".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items())
         )
         (lane / "tests").write_text("".join(f"{node_id}\n" for node_id in node_ids))
-        self._deadline = time.monotonic() + LONGEST_RUN_S
         self._process = subprocess.Popen(_command(image, lane), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
     def lines(self) -> Iterator[bytes]:
@@ -45,8 +43,8 @@ class Guest:
             selector.register(fd, selectors.EVENT_READ)
             buffer = b""
             while True:
-                if not selector.select(self._deadline - time.monotonic()):
-                    raise GuestFailed(f"the guest did not finish in {LONGEST_RUN_S:.0f} s\n{self.last_words()}")
+                if not selector.select(LONGEST_SILENCE_S):
+                    raise GuestFailed(f"the guest was silent for {LONGEST_SILENCE_S:.0f} s\n{self.last_words()}")
                 chunk = os.read(fd, 1 << 16)
                 if not chunk:
                     break

@@ -12,6 +12,14 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 export TMPDIR=/run/tmp # not /tmp: the project may live below it
 
+# Other users run the project's Python too: on the way to it nothing is closed to them here.
+for path in "$PROJECT" "$PYTHON" "$(readlink -f "$PYTHON")"; do
+  while [ "$path" != / ]; do
+    path=$(dirname "$path")
+    chmod go+rx "$path"
+  done
+done
+
 busybox hostname guest
 busybox ip link set lo up
 stty -F /dev/ttyS1 raw # the tests' reports, on their way to the host

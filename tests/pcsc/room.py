@@ -146,4 +146,6 @@ class Room:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    """This process's, but for where its own pcscd is: whoever is in the room finds the room's."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PCSCLITE_CSOCK_NAME"}
+    return inherited | {"PYTHONPATH": str(ROOT)}

@@ -100,15 +100,16 @@ def test_a_token_without_power_is_no_card(room: Room) -> None:
 
 
 def test_a_token_that_restarts_under_a_program_is_a_card_again(room: Room) -> None:
-    """pcscd takes a card that is back before it was missed for a mute one, so the token stays away long enough."""
+    """pcscd takes a card that is back before it was missed for the one of before, and a mute one at that."""
     with room.token() as token:
         for _ in range(3):
             token.control.request("power", state="off")
             broken = room.provision("info", "--token", token.address)
             token.control.request("power", state="on")
-            room.wait_for_card(token.reader)
-            assert serial_of(room, token.address) == token.serial
             assert broken.returncode == 3
+            # Twice at most: pcscd may not have missed the token yet, and the first one finds that out.
+            again = [room.provision("info", "--token", token.address).returncode for _ in range(2)]
+            assert again in ([0, 0], [3, 0])
 
 
 def test_no_reader_for_the_token(room: Room) -> None:

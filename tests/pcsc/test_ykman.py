@@ -31,7 +31,8 @@ class Case:
         return self.name
 
 
-YUBIKEY = ("--family", "yubikey", "--firmware", "5.7.4")
+YUBIKEY_SERIAL = "12345678"
+YUBIKEY = ("--family", "yubikey", "--firmware", "5.7.4", "--serial", YUBIKEY_SERIAL)
 # What ykman looks for, and what makes it believe in a YubiKey on USB.
 YUBIKEY_READER = "Yubico YubiKey CCID"
 # SCP03 with whatever key version there is; ykman's own keys for it are the published ones.
@@ -50,10 +51,14 @@ OTHER = Account("other", b"o" * 20)
 
 @pytest.fixture(scope="module", params=[REFERENCE, *YUBIKEYS], ids=str)
 def driven(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ykman]:
+    """The token's true time stands still, so that a touch is awaited until it comes, or until somebody moves the clock.
+    The time of the codes is the host's."""
     case: Case = request.param
-    room = Room(tmp_path_factory.mktemp(case.name), case.reader)
+    folder = tmp_path_factory.mktemp(case.name)
+    (folder / "clock").write_text("1767225600\n")
+    room = Room(folder, case.reader)
     try:
-        with room.token(*case.simulator) as token:
+        with room.token(*case.simulator, clock=folder / "clock") as token:
             yield Ykman(room, token, case.program, case.options)
     finally:
         room.close()
@@ -114,6 +119,51 @@ def test_a_touch_is_asked_for(ykman: Ykman) -> None:
     assert codes["touched"] == "[Requires Touch]"
     since = time.time()
     assert ykman.code_with_touch("touched") in account.codes(since, time.time())
+
+
+@pytest.mark.parametrize("driven", YUBIKEYS, indirect=True, ids=str)
+def test_a_touch_that_never_comes(ykman: Ykman) -> None:
+    ykman.add(Account("touched", b"t" * 20), "--touch")
+    assert "Touch account timed out!" in ykman.code_without_touch("touched")
+
+
+@pytest.mark.parametrize("driven", [REFERENCE], indirect=True, ids=str)
+def test_a_touch_that_never_comes_has_another_word_on_the_reference_token(ykman: Ykman) -> None:
+    """6985, as docs/PROTOCOL.md has it: 6982, which ykman knows as "timed out", says there that a PIN or the
+    administrator is missing."""
+    ykman.add(Account("touched", b"t" * 20), "--touch")
+    assert "SW=0x6985" in ykman.code_without_touch("touched")
+
+
+@pytest.mark.parametrize("driven", YUBIKEYS, indirect=True, ids=str)
+def test_a_password(ykman: Ykman) -> None:
+    account = Account("one", b"1" * 20)
+    ykman.add(account)
+    ykman("access", "change", "--new-password", "open sesame")
+    assert ykman("accounts", "list", "--password", "open sesame") == "one"
+    refused = ykman.attempt("accounts", "list", "--password", "wrong")
+    assert (refused.returncode, "Wrong password?" in refused.stderr) == (1, True)
+    since = time.time()
+    assert ykman("accounts", "code", "-s", "one", "--password", "open sesame") in account.codes(since, time.time())
+    ykman("access", "change", "--password", "open sesame", "--clear")
+    assert ykman.names() == {"one"}
+
+
+@pytest.mark.parametrize("driven", [REFERENCE], indirect=True, ids=str)
+def test_the_reference_token_has_no_password(ykman: Ykman) -> None:
+    """DESIGN.md: it has a PIN in its place."""
+    refused = ykman.attempt("access", "change", "--new-password", "open sesame")
+    assert (refused.returncode, "SW=0x6985" in refused.stdout + refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("driven", YUBIKEYS, indirect=True, ids=str)
+def test_a_yubikey_is_found_without_being_told_where(ykman: Ykman) -> None:
+    """By the name of its reader and its serial. The reader's second slot, always empty, is one YubiKey too many for a
+    ykman that is not told which."""
+    program, *_ = ykman.command
+    assert f"Serial: {YUBIKEY_SERIAL}" in ykman.room.run(program, "list").stdout
+    found = ykman.room.run(program, "--device", YUBIKEY_SERIAL, "oath", "info")
+    assert (found.returncode, "5.7.4" in found.stdout) == (0, True)
 
 
 def test_rename_and_delete(ykman: Ykman) -> None:

@@ -64,7 +64,7 @@ class Ykman:
         self.room = room
         self.token = token
         # ykman takes a part of a reader's name, and refuses a part that fits two.
-        self._command = (str(program), "--reader", token.reader, *options, "oath")
+        self.command = (str(program), "--reader", token.reader, *options, "oath")
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
         """What the command prints. It must end well, and must not be surprised."""
@@ -73,7 +73,7 @@ class Ykman:
         return done.stdout.strip()
 
     def attempt(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return self.room.run(*self._command, *arguments, stdin=stdin)
+        return self.room.run(*self.command, *arguments, stdin=stdin)
 
     def add(self, account: Account, *more: str) -> None:
         self("accounts", "add", "--force", *more, *account.arguments)
@@ -92,14 +92,27 @@ class Ykman:
         return {name.rstrip(): code for name, code in (line.rsplit("  ", 1) for line in lines)}, since, time.time()
 
     def code_with_touch(self, name: str) -> str:
-        """Press the button once the token wants it: ykman asks its user before it asks the token."""
-        process = self.room.start(*self._command, "accounts", "code", "--single", name)
+        """Press the button once the token wants it."""
+        process = self._touch_awaited(name)
+        self.token.control.request("press")
+        code, _ = process.communicate()
+        assert process.returncode == 0, code
+        return code.strip()
+
+    def code_without_touch(self, name: str) -> str:
+        """What ykman says when nobody presses."""
+        process = self._touch_awaited(name)
+        self.token.control.request("advance", duration="1 minute")
+        told, _ = process.communicate()
+        assert process.returncode == 1, told
+        return told
+
+    def _touch_awaited(self, name: str) -> subprocess.Popen[str]:
+        """ykman, asking for a code, once the token waits: ykman asks its user before it asks the token."""
+        process = self.room.start(*self.command, "accounts", "code", "--single", name)
         assert process.stdout is not None
         asked = process.stdout.readline()
         assert asked.strip() == TOUCH_PROMPT, asked + process.stdout.read()
         while not self.token.control.request("screen")["screen"].startswith("touch?"):
             assert process.poll() is None, process.stdout.read()
-        self.token.control.request("press")
-        code, _ = process.communicate()
-        assert process.returncode == 0, code
-        return code.strip()
+        return process

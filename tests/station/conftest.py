@@ -11,22 +11,26 @@ from random import Random
 
 import pytest
 
+from firmware_sim.core.family import CDC_ACM
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
 from firmware_sim.links.framed import FramedLink
 from firmware_sim.seams import Battery
 from provision.clock import ManualClock
-from provision.families.reference import DRIVER
-from provision.links.inprocess import open_device
+from provision.families.driver import load
+from provision.links.inprocess import open_channel, open_device
 from provision.links.link import LinkOptions
 from provision.model import Secret
 from provision.seeds.sealing import KeyPair, ScryptCost, create_key_pair
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.station.access import Access
 from provision.station.job import Job
 from provision.station.ledger import Ledger
-from provision.station.program import Access, Outcome, Phase, program
+from provision.station.person import NOBODY
+from provision.station.program import Outcome, Phase, program
 from provision.station.retire import retire
+from provision.station.rotate import rotate
 from provision.station.states import State
 
 START_S = 1_767_225_600.25  # 2026-01-01, not on a second's edge
@@ -56,24 +60,26 @@ class SteadyOscillator:
 class World:
     """Everything that outlives a crash of the tool. `run` is one invocation of it, with everything opened anew."""
 
-    def __init__(self, path: Path, *, seed: int = 7, pin: bool = True, clock=None) -> None:
+    def __init__(
+        self, path: Path, *, seed: int = 7, pin: bool = True, clock=None, kind=None, serial: str = "HT000001"
+    ) -> None:
         self.path = path
         self.random = Random(seed)
         self.clock = clock or ManualClock(START_S)
         self.oscillator = SteadyOscillator(-47.3)
-        reference = family("reference")
-        self.flash = MemoryFlash(reference.flash.page_size, reference.flash.page_count)
+        self.kind = kind or family("reference")
+        self.serial = serial
+        self.flash = MemoryFlash(self.kind.flash.page_size, self.kind.flash.page_count)
         self.token = Token(
-            family=reference,
-            serial="HT000001",
+            family=self.kind,
+            serial=serial,
             flash=self.flash,
             oscillator=self.oscillator,
             clock=self.clock,
             random=self.random,
         )
-        self.device = FramedLink(
-            self.token.open_channel(), lambda: self.token.boot_id, reference.limits.max_apdu, self.clock
-        )
+        self.channel = self.token.open_channel()
+        self.device = FramedLink(self.channel, lambda: self.token.boot_id, self.kind.limits.max_apdu, self.clock)
         self.token.power_on()
         self.server_path = path / "server.sqlite"
         self.server_address = f"embedded:{self.server_path}"
@@ -106,9 +112,10 @@ class World:
     @contextmanager
     def session(self, wrap=lambda link: link):
         options = LinkOptions(self.clock, self.random.randbytes)
-        link = open_device(self.device, options)
+        is_serial = CDC_ACM in self.kind.functions
+        link = open_device(self.device, options) if is_serial else open_channel(self.channel, options)
         try:
-            yield DRIVER.open(wrap(link), self.clock, self.random.randbytes)
+            yield load(self.kind.name).open(wrap(link), self.clock, self.random.randbytes)
         finally:
             link.close()
 
@@ -131,6 +138,8 @@ class World:
         wrap_server=lambda server: server,
         admin_key: Secret | None = MASTER,
         pin: Callable[[], Secret] | None = None,
+        token_key: Secret | None = None,
+        person=NOBODY,
     ) -> Outcome:
         with self.session(wrap) as session, self.ledger() as ledger, self.server() as server:
             return program(
@@ -139,12 +148,20 @@ class World:
                 ledger=ledger,
                 server=wrap_server(server),
                 clock=self.clock,
-                access=Access(admin_key, pin or self.ask_pin, self.ask_passphrase),
+                access=Access(admin_key, pin or self.ask_pin, self.ask_passphrase, token_key, person),
                 randbytes=self.random.randbytes,
                 observer=observer,
             )
 
-    def retire(self, *, wrap=lambda link: link, wipe=False, admin_key=MASTER, observer=lambda step, note: None):
+    def retire(
+        self,
+        *,
+        wrap=lambda link: link,
+        wipe=False,
+        admin_key=MASTER,
+        observer=lambda step, note: None,
+        person=NOBODY,
+    ):
         with self.session(wrap) as session, self.ledger() as ledger, self.server() as server:
             return retire(
                 session=session,
@@ -154,11 +171,34 @@ class World:
                 admin_key=admin_key,
                 wipe=wipe,
                 observer=observer,
+                person=person,
+            )
+
+    def rotate(
+        self,
+        *,
+        observer=lambda step, phase, note: None,
+        retire_observer=lambda step, note: None,
+        wrap=lambda link: link,
+        wrap_server=lambda server: server,
+        admin_key: Secret | None = MASTER,
+        person=NOBODY,
+    ) -> Outcome:
+        with self.session(wrap) as session, self.ledger() as ledger, self.server() as server:
+            return rotate(
+                session=session,
+                ledger=ledger,
+                server=wrap_server(server),
+                clock=self.clock,
+                access=Access(admin_key, self.ask_pin, self.ask_passphrase, None, person),
+                randbytes=self.random.randbytes,
+                observer=observer,
+                retire_observer=retire_observer,
             )
 
     def entry(self):
         with self.ledger() as ledger:
-            return ledger.last_of_token("HT000001")
+            return ledger.last_of_token(self.serial)
 
     def devices(self):
         with self.server() as server:

@@ -9,20 +9,30 @@ from pathlib import Path
 import pytest
 
 from provision.cli import demo_acts
-from provision.cli.demo_acts import ACTS, Step
+from provision.cli.demo_acts import Step, acts_of
+from provision.cli.demo_casts import cast_of
 from provision.cli.demo_stage import BrokenPromise, Stage
 from provision.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMISES = sum(len(steps) for _, steps in ACTS)
 
 
-@pytest.mark.parametrize("options", [(), ("--link", "usbip")], ids=["pty", "usbip"])
-def test_the_whole_life_of_a_token(options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("family", "model", "options"),
+    [
+        ("reference", None, ()),
+        ("reference", None, ("--link", "usbip")),
+        ("molto2", None, ()),
+        ("token2", "OTPC-P2-i", ("--model", "OTPC-P2-i")),
+    ],
+)
+def test_the_whole_life_of_a_token(family: str, model: str | None, options: tuple[str, ...]) -> None:
+    promises = sum(len(steps) for _, steps in acts_of(cast_of(family, model)))
+    options = ("--family", family, *options)
     command = [sys.executable, "-m", "provision", "demo", *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"{PROMISES} of {PROMISES} steps as promised"
+    assert done.stdout.splitlines()[-1] == f"{promises} of {promises} steps as promised"
     assert "\x1b" not in done.stdout, "no colour into a pipe"
     for word in ("exit 3", "DONE", "TIME_SET", "VERIFIED", "REGISTERED", "SERVER_VERIFIED", "in truth"):
         assert word in done.stdout
@@ -36,12 +46,25 @@ def test_a_broken_promise_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         raise BrokenPromise("it did not")
 
     acts = (("One act", (Step("first", kept), Step("second", broken), Step("third", kept))),)
-    monkeypatch.setattr("provision.cli.demo.ACTS", acts)
+    monkeypatch.setattr("provision.cli.demo.acts_of", lambda cast: acts)
     assert main(["demo"]) == BrokenPromise.exit_code != 0
     shown = capsys.readouterr().out
     assert "second: it did not" in shown
     assert "third" not in shown
     assert shown.splitlines()[-1] == "1 of 3 steps as promised"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [(("--link", "nonsense"), "'nonsense' is not"), (("--family", "token2", "--link", "pty"), "serial")],
+)
+def test_a_simulator_that_does_not_start_says_why(
+    options: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", *options]) == BrokenPromise.exit_code
+    shown = capsys.readouterr().out
+    assert "the simulator did not start" in shown
+    assert why in shown
 
 
 def test_a_command_that_ends_otherwise_than_promised_is_noticed() -> None:

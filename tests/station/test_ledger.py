@@ -115,6 +115,20 @@ def test_history_is_only_ever_added_to(ledger):
     assert len(ledger.events(entry.uuid)) == 1
 
 
+def test_a_job_that_succeeds_another_does_so_at_once_or_not_at_all(ledger):
+    first = ledger.advance(plan(ledger), State.RETIRING, "rotated")
+    ledger.advance(first, State.RETIRED)
+    with pytest.raises(LedgerError, match="another process"):
+        ledger.succeed(first, JOB, "rotated", os.urandom)
+    assert ledger.of_token("HT1") is None
+
+    second = ledger.advance(ledger.advance(plan(ledger), State.SEALED, sealed=b"the sealed seed"), State.RETIRING)
+    third = ledger.succeed(second, JOB, "rotated", os.urandom)
+    assert (third.state, ledger.get(second.uuid).state) == (State.PLANNED, State.RETIRED)
+    assert b"the sealed seed" not in ledger.path.read_bytes()
+    assert [event.uuid for event in ledger.history("HT1")][-2:] == [second.uuid, third.uuid]
+
+
 def test_a_record_has_no_secret(ledger):
     entry = plan(ledger)
     assert record(entry)["seed"] == "none"
@@ -300,6 +314,20 @@ class LedgerMachine(RuleBasedStateMachine):
             del self.states[serial]
             self.retired += 1
 
+    @rule(serial=serials)
+    def succeed(self, serial):
+        if serial not in self.states:
+            return
+        entry = self.ledger.of_token(serial)
+        if self.states[serial] is not State.RETIRING:
+            with pytest.raises(LedgerError, match="does not become"):
+                self.ledger.succeed(entry, JOB, "", os.urandom)
+            return
+        assert self.ledger.succeed(entry, JOB, "rotated", os.urandom).uuid != entry.uuid
+        self.states[serial] = State.PLANNED
+        self.retired += 1
+        self.steps += 2
+
     @rule()
     def reopen(self):
         self.ledger.close()
@@ -312,6 +340,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert live == self.states
         assert len(entries) == len(live) + self.retired
         assert sum(len(self.ledger.events(entry.uuid)) for entry in entries) == self.steps
+        assert sum(len(self.ledger.history(serial)) for serial in ("HT1", "HT2", "HT3")) == self.steps
 
     def teardown(self):
         self.ledger.close()

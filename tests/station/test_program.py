@@ -443,3 +443,13 @@ def test_a_full_disk_under_the_ledger_loses_nothing(world, monkeypatch):
     assert world.entry().state is State.KEYS_CHANGED
     world.run()
     assert len(world.devices()) == 1
+
+
+@pytest.mark.parametrize("serial", ["HT000001", "X" * 300])
+def test_a_lock_that_cannot_be_kept_is_no_defect(tmp_path, serial):
+    """Something else stands where the locks go, or the token calls itself what no file can be called."""
+    directory = tmp_path / "locks"
+    if len(serial) < 200:
+        directory.touch()
+    with pytest.raises(LedgerError, match="beside the ledger"), token_lock(directory, serial):
+        raise AssertionError("nobody holds a lock that is not there")

@@ -13,8 +13,10 @@ import pytest
 
 from provision.cli.main import main
 from provision.clock import FileClock
+from provision.errors import LedgerError
 from provision.links import link
 from provision.links.inprocess import open_device
+from provision.station.ledger import Ledger
 
 SEED_HEX = "3132333435363738393031323334353637383930"
 SEED_BASE32 = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -275,3 +277,19 @@ def test_an_unknown_ledger_is_named(cli):
     exit_code, [error], _ = cli.run("ledger", "list", "--ledger", "/nonexistent/ledger")
     assert exit_code == 9
     assert "/nonexistent/ledger" in error["error"]["message"]
+
+
+def test_a_ledger_that_cannot_be_made_leaves_no_master_key_behind(cli, monkeypatch):
+    """It would be in the way of the same command again."""
+
+    def full(*_):
+        raise LedgerError("the disk is full")
+
+    init = ("ledger", "init", "--ledger", str(cli.folder / "new"), "--passphrase-file", cli.passphrase)
+    key = cli.folder / "new-key"
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "create", full)
+        exit_code, _, _ = cli.run(*init, "--new-admin-key-file", str(key))
+    assert exit_code == 1
+    assert not key.exists()
+    assert cli.run(*init, "--new-admin-key-file", str(key))[0] == 0

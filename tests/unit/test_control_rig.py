@@ -21,7 +21,7 @@ from firmware_sim.links.port import Lines, PortError
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import DeviceLink, FlashError
-from provision.wire.framing import Decoder, Frame, HelloReply, Kind, encode_frame
+from provision.wire.framing import Decoder, ErrorReply, Frame, FrameErrorCode, HelloReply, Kind, encode_frame
 
 START = 1_767_225_600.0
 SELECT = bytes.fromhex("00A4040007A0000005272101")
@@ -194,6 +194,23 @@ class TestPower:
         assert "failed as it was told" in bench.refuses("type-pin", pin="123456")
         bench.do("power", state="on")
 
+    @pytest.mark.parametrize("how", ["off", "cut by itself"])
+    def test_no_session_outlives_the_power(self, bench: Bench, how: str) -> None:
+        """Not even to give an answer again: the token has started anew, and its host has to notice."""
+        bench.port.hello()
+        bench.port.apdu(SELECT)
+        if how == "off":
+            bench.do("power", state="off")
+        else:
+            bench.do("type-pin", pin="123456")
+            bench.do("power", state="cut", in_operation=1)
+            bench.refuses("type-pin", pin="123456")
+        bench.do("power", state="on")
+        again = bench.port.frame(Kind.APDU, SELECT, bench.port.sequence)
+        assert again is not None
+        assert again.kind == Kind.ERROR
+        assert ErrorReply.decode(again.payload).code == FrameErrorCode.NO_SESSION
+
     def test_cut_without_more_is_now(self, bench: Bench) -> None:
         assert bench.do("power", state="cut") == {"powered": False}
 
@@ -247,6 +264,19 @@ class TestCable:
         assert not bench.port.plugged
         bench.do("cable", action="plug")
         assert bench.do("inspect")["token"]["pin"] == "set"
+
+    def test_a_cable_that_was_plugged_in_again_is_not_pulled_late(self, bench: Bench) -> None:
+        """The host leaves the reply unread; a hand is faster than the port gives it up."""
+        later: list[Callable[[], None]] = []
+        bench.port.after_reply = later.append  # type: ignore[method-assign]
+        bench.port.hello()
+        bench.do("cable", action="unplug", after="SELECT")
+        bench.port.apdu(SELECT)
+        bench.do("cable", action="unplug")
+        bench.do("cable", action="plug")
+        (pull,) = later
+        pull()
+        assert bench.port.plugged
 
     def test_select_is_not_calculate_all(self, bench: Bench) -> None:
         bench.port.hello()

@@ -66,6 +66,9 @@ class Reader:
         self.active = self.closed = self.gone = False
         self.command = self.rest = b""
 
+    def foretell(self, size):
+        self.foretold = size
+
     def write(self, transfer, timeout_s):
         if self.gone:
             raise LinkError("the cable was pulled")
@@ -75,7 +78,7 @@ class Reader:
 
     def read(self, size, timeout_s):
         if self.out:
-            assert size % self.packet == 0 and len(self.out[0]) <= size
+            assert size == self.foretold and size % self.packet == 0 and len(self.out[0]) <= size
             return self.out.popleft()
         if self.gone:
             raise LinkError("the cable was pulled")
@@ -364,6 +367,15 @@ def test_what_a_reader_refuses(icc, error, expected):
     with link:
         pass
     assert pipe.closed
+
+
+def test_a_token_that_was_restarted_is_told_from_one_that_is_mute():
+    _, link = opened(Refusing, icc=IccStatus.INACTIVE, error=SlotError.ICC_MUTE)
+    with pytest.raises(OutcomeUnknown, match="restarted"):
+        link.exchange(b"1234")
+    _, link = opened(Refusing, icc=IccStatus.ACTIVE, error=SlotError.ICC_MUTE)
+    with pytest.raises(OutcomeUnknown, match="icc mute"):
+        link.exchange(b"1234")
 
 
 def test_a_reader_without_a_card():

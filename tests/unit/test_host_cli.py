@@ -12,7 +12,15 @@ import pytest
 
 from provision.cli import commands, main
 from provision.cli.context import common_options
-from provision.errors import PinIncorrect, ProvisionError
+from provision.errors import (
+    LinkError,
+    LocalProtocolError,
+    OutcomeUnknown,
+    PinIncorrect,
+    ProvisionError,
+    RemoteProtocolError,
+    Timeout,
+)
 
 SECRET = "314159265"
 
@@ -51,6 +59,18 @@ def test_every_command_loads_and_helps(capsys):
         for name in table:
             assert main.main([*words, name, "--help"]) == 0, name
             assert "Usage: provision" in capsys.readouterr().out
+
+
+def test_help_by_its_short_name_everywhere(capsys):
+    for words in ((), ("token",), ("info",), ("token", "program")):
+        assert main.main([*words, "-h"]) == 0
+        assert "Usage: provision" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [LinkError, Timeout, OutcomeUnknown, RemoteProtocolError, LocalProtocolError])
+def test_a_broken_wire_has_a_way_out_even_where_nobody_thought_of_one(error):
+    assert error("it broke").hint
+    assert error("it broke", hint="mend it").hint == "mend it"
 
 
 def test_help_loads_no_command():

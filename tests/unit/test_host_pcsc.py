@@ -17,7 +17,7 @@ from provision.links import pcsc
 from provision.links.link import LinkOptions, open_link
 from provision.links.pcsc import PcscLink, Result
 
-PRESENT, EMPTY, CHANGED = 0x20, 0x10, 0x02
+PRESENT, EMPTY, CHANGED, MUTE = 0x20, 0x10, 0x02, 0x200
 OK = b"\x90\x00"
 
 
@@ -33,6 +33,7 @@ class FakeScard:
         self.readers = list(readers)
         self.full = set(full)
         self.arrives = None
+        self.mute = set()
         self.codes = {}
         self.protocol = 2
         self.contexts = 0
@@ -59,14 +60,19 @@ class FakeScard:
 
     def SCardGetStatusChange(self, context, timeout_ms, states):
         code = self._code("status")
-        seen = [(name, CHANGED | (PRESENT if name in self.full else EMPTY), []) for name, _ in states]
+        seen = self._states(states)
         if code or any(known == 0 for _, known in states):
             return code, seen
         if self.arrives is None:
             self.clock.wait_until(self.clock.now() + timeout_ms / 1000)
             return Result.TIMEOUT, seen
         self.full.add(self.arrives)
-        return 0, [(name, CHANGED | (PRESENT if name in self.full else EMPTY), []) for name, _ in states]
+        self.mute.discard(self.arrives)
+        return 0, self._states(states)
+
+    def _states(self, states):
+        in_it = {name: PRESENT | (MUTE if name in self.mute else 0) for name in self.full}
+        return [(name, CHANGED | in_it.get(name, EMPTY), []) for name, _ in states]
 
     def SCardConnect(self, context, reader, share, protocols):
         code = self._code("connect")
@@ -187,6 +193,21 @@ def test_a_card_that_comes_within_the_time(clock):
     scard.arrives = "Reader 00 00"
     connect(scard, clock)
     assert scard.held == ["Reader 00 00"]
+
+
+def test_a_mute_card_that_comes_to_itself(scard, clock):
+    scard.mute.add("Reader 00 00")
+    scard.arrives = "Reader 00 00"
+    connect(scard, clock)
+    assert clock.now() == 1_000_000_000
+
+
+def test_a_card_that_stays_mute(scard, clock):
+    scard.mute.add("Reader 00 00")
+    scard.codes["connect"] = Result.UNPOWERED_CARD
+    with pytest.raises(LinkError, match="does not start"):
+        connect(scard, clock)
+    assert clock.now() == pytest.approx(1_000_000_000 + pcsc.CARD_S)
 
 
 # Refusals

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from provision.clock import ManualClock, SystemClock
 from provision.errors import ClockUndisciplined, TokenRefused
 from provision.model import ClockReading
 from provision.station import discipline as judge
-from provision.station.timing import HALVINGS, READINGS, measure, residual, set_time
+from provision.station.timing import HALVINGS, MAX_RATE_ERROR_PPM, READINGS, measure, residual, set_time
 
 delays = st.floats(0, 0.5)
 
@@ -90,8 +90,26 @@ def test_of_whole_seconds_the_turn_is_looked_for(start, crossings, offset_s):
     found = measure(token, clock)
     assert found.lo_ms <= offset_s * 1e3 + 0.001
     assert found.hi_ms >= offset_s * 1e3 - 0.001
-    assert found.hi_ms - found.lo_ms <= 1000 / 2**HALVINGS + 4e3 * max([0.001, *crossings]) + 1
+    assert found.hi_ms - found.lo_ms <= 1000 / 2**HALVINGS + 4e3 * max([0.001, *crossings]) + 2
     assert clock.now() - start <= HALVINGS + 2 * sum([*crossings, *[0.001] * 20]) + 1
+
+
+@given(offset_s=st.floats(-100, 100), rate_ppm=st.floats(-MAX_RATE_ERROR_PPM, MAX_RATE_ERROR_PPM))
+@example(offset_s=0.0, rate_ppm=-150.0)
+@example(offset_s=0.0, rate_ppm=150.0)
+@example(offset_s=0.03065, rate_ppm=150.0)
+def test_a_clock_that_drifts_while_it_is_measured(offset_s, rate_ppm):
+    clock = ManualClock(1e9)
+    token = CoarseToken(clock, offset_s, [0.0] * 40)  # an exchange of no time leaves no slack
+    wait_until = clock.wait_until
+
+    def drifting(t):
+        token.offset_s += (t - clock.now()) * rate_ppm / 1e6
+        wait_until(t)
+
+    clock.wait_until = drifting
+    found = measure(token, clock)
+    assert found.lo_ms - 0.001 <= token.offset_s * 1e3 <= found.hi_ms + 0.001
 
 
 def test_a_clock_set_while_it_is_measured_is_measured_as_it_is_now():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import sys
 from array import array
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import usb.util
 
 from provision.clock import ManualClock
 from provision.errors import Busy, LinkError, NotFound, PermissionDenied, Timeout, UsageError
+from provision.links import libusb
 from provision.links import usb as usb_links
 from provision.links.link import LinkOptions
 from provision.links.usb import UsbName, UsbPipe, chosen, link_error, pcscd_runs
@@ -82,10 +84,32 @@ def test_without_libusb_the_way_to_get_it_is_told(monkeypatch):
         raise usb.core.NoBackendError("No backend available")
 
     monkeypatch.setattr(usb.core, "find", find)
-    for platform, way in (("linux", "apt-get install"), ("darwin", "brew install"), ("win32", "Zadig")):
+    for platform, way in (
+        ("linux", "apt-get install"),
+        ("darwin", "brew install"),
+        ("win32", "pip install libusb-package"),
+    ):
         monkeypatch.setattr(usb_links.sys, "platform", platform)
         with pytest.raises(LinkError, match=way):
             usb_links.open_address("1209:0001", LinkOptions(ManualClock(), random.Random(1).randbytes))
+
+
+def test_libusb_may_come_in_a_package(monkeypatch):
+    monkeypatch.setattr("usb.backend.libusb1.get_backend", lambda: None)
+    monkeypatch.setitem(sys.modules, "libusb_package", None)
+    assert libusb.backend() is None
+    monkeypatch.setitem(sys.modules, "libusb_package", SimpleNamespace(get_libusb1_backend=lambda: "the package's"))
+    assert libusb.backend() == "the package's"
+    monkeypatch.setattr("usb.backend.libusb1.get_backend", lambda: "the system's")
+    assert libusb.backend() == "the system's"
+
+
+def test_a_system_that_lets_nobody_in_leads_to_pcsc(monkeypatch):
+    refused = NotImplementedError("Operation not supported or unimplemented on this platform")
+    with pytest.raises(PermissionDenied, match="pcsc:"):
+        chosen([Device("A"), Device("B", refused)], UsbName(0x1209, 1, "B"))
+    monkeypatch.setattr(usb_links.sys, "platform", "darwin")
+    assert "pcsc:" in str(link_error(error(errno.EACCES), "usb:1209:0001"))
 
 
 @pytest.mark.parametrize(

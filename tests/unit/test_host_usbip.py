@@ -82,7 +82,7 @@ class World:
         self.stall = set()
         self.cut_at = None
         self.spoil = lambda raw: raw
-        self.connections = 0
+        self.connections = self.writes = 0
         self.unlinked, self.configured, self.done = [], [], []
 
     def dial(self, where, clock):
@@ -91,6 +91,18 @@ class World:
 
     def backend(self, busid=None):
         return UsbipBackend("test", busid, self.clock, self.dial)
+
+    @contextlib.contextmanager
+    def interrupted(self):
+        """Whoever waits is interrupted."""
+
+        def interrupt(_seconds):
+            raise KeyboardInterrupt
+
+        advance, self.clock.advance = self.clock.advance, interrupt
+        with pytest.raises(KeyboardInterrupt):
+            yield
+        self.clock.advance = advance
 
     def find(self):
         return usb.core.find(idVendor=0x1209, backend=self.backend())
@@ -121,6 +133,7 @@ class Stream:
         assert not self.closed
         if self.world.pulled:
             raise LinkError("hung up")
+        self.world.writes += 1
         for message in self.decoder.feed(data):
             self.receive(message)
 
@@ -307,17 +320,72 @@ class TestStockPyusb:
         world = World()
         device = world.find()
         device.get_active_configuration()
-
-        def interrupt(_seconds):
-            raise KeyboardInterrupt
-
-        advance, world.clock.advance = world.clock.advance, interrupt
-        with pytest.raises(KeyboardInterrupt):
+        with world.interrupted():
             device.read(0x82, 64)
-        world.clock.advance = advance
         device.write(0x02, ccid.GetSlotStatus(0, 9).encode())
         assert device.read(0x82, 64).tobytes() == ccid.SlotStatus(0, 9, 1).encode()
         usb.util.dispose_resources(device)
+
+
+class TestForetold:
+    """Reads that travel with the write before them."""
+
+    MESSAGE = ccid.GetSlotStatus(0, 7).encode()
+    ANSWER = ccid.SlotStatus(0, 7, 1).encode()
+
+    @pytest.fixture
+    def world(self):
+        return World()
+
+    @pytest.fixture
+    def device(self, world):
+        backend = world.backend()
+        backend.foretell(0x02, 0x82, 64)
+        found = usb.core.find(backend=backend)
+        yield found
+        usb.util.dispose_resources(found)
+
+    def test_the_answer_is_there_when_it_is_asked_for(self, world, device):
+        device.write(0x02, self.MESSAGE)
+        before = world.writes
+        assert device.read(0x82, 64).tobytes() == self.ANSWER
+        assert world.writes == before
+
+    def test_reads_beyond_the_foretold_one_are_reads_as_ever(self, world, device):
+        device.write(0x02, self.MESSAGE)
+        device.write(0x02, self.MESSAGE)
+        for _ in range(2):
+            assert device.read(0x82, 64).tobytes() == self.ANSWER
+        with pytest.raises(usb.core.USBTimeoutError):
+            device.read(0x82, 64, 100)
+
+    def test_one_that_times_out_is_taken_back(self, world, device):
+        device.write(0x02, b"")
+        with pytest.raises(usb.core.USBTimeoutError):
+            device.read(0x82, 64, 100)
+        assert len(world.unlinked) == 1
+        device.write(0x02, self.MESSAGE)
+        assert device.read(0x82, 64).tobytes() == self.ANSWER
+
+    def test_one_outlives_an_interrupted_transfer(self, world, device):
+        device.write(0x02, b"")
+        world.spoil = lambda raw: b""
+        with world.interrupted():
+            device.ctrl_transfer(0x80, 8, 0, 0, 1)
+        world.spoil = lambda raw: raw
+        device.write(0x02, self.MESSAGE)
+        assert len(world.unlinked) == 1
+        assert device.read(0x82, 64).tobytes() == self.ANSWER
+
+    def test_one_outlives_what_happens_on_other_endpoints(self, world, device):
+        device.write(0x02, self.MESSAGE)
+        assert device.ctrl_transfer(0x80, 8, 0, 0, 1).tobytes() == b"\x01"
+        world.stall.add(0x02)
+        with pytest.raises(usb.core.USBError):
+            device.write(0x02, self.MESSAGE)
+        device.clear_halt(0x02)
+        assert device.read(0x82, 64).tobytes() == self.ANSWER
+        assert world.unlinked == []
 
 
 class TestLink:
@@ -326,6 +394,15 @@ class TestLink:
         with world.link() as link:
             for command in (b"1234", bytes(55), bytes(54), bytes(53)):  # 54: the message is as long as a packet
                 assert link.exchange(command) == command + OK
+
+    def test_a_command_and_the_read_of_its_answer_are_one_trip(self):
+        world = World()
+        with world.link() as link:
+            for command in (b"1234", bytes(54), b"1234"):
+                before = world.writes
+                assert link.exchange(command) == command + OK
+                # One more for the empty packet behind a message of 64 bytes, which finds a read under way.
+                assert world.writes - before == (2 if len(command) == 54 else 1)
 
     def test_silence_is_unknown_and_the_next_exchange_begins_anew(self):
         world = World()

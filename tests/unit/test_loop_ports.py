@@ -273,6 +273,27 @@ class TestTcp:
             TcpPort(loop, EchoLink(), port=number).plug()
 
 
+class TestServingAlone:
+    def test_one_descriptor_is_served_until_it_is_enough_and_the_others_wait(self, loop: Loop) -> None:
+        ours, theirs = socket.socketpair()
+        other, its_end = socket.socketpair()
+        with ours, theirs, other, its_end:
+            heard: list[bytes] = []
+            loop.add(ours.fileno(), lambda events: heard.append(ours.recv(1)))
+            loop.add(other.fileno(), lambda events: heard.append(other.recv(1)))
+            theirs.send(b"123")
+            its_end.send(b"x")
+            assert loop.serve_alone(ours.fileno(), lambda: len(heard) == 2)
+            assert heard == [b"1", b"2"]
+
+    def test_a_descriptor_that_is_removed_ends_it(self, loop: Loop) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            loop.add(ours.fileno(), lambda events: loop.remove(ours.fileno()))
+            theirs.close()
+            assert not loop.serve_alone(ours.fileno(), lambda: False)
+
+
 class TestDeadlines:
     def test_a_deadline_is_kept_on_the_real_clock(self, loop: Loop, link: EchoLink, pty_port: Port) -> None:
         host = open_host(pty_port)

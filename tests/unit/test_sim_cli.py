@@ -182,6 +182,16 @@ def test_a_file_clock_is_moved_for_everybody(start: Start, tmp_path: Path) -> No
     assert simulator.ask("inspect")["truth"]["offset_s"] == pytest.approx(10.0, abs=1e-5)
 
 
+def test_true_time_after_the_last_year_of_the_calendar(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clock").write_text("253402300799\n")  # 9999-12-31 23:59:59 UTC
+    simulator = start("--clock", f"file:{tmp_path / 'clock'}")
+    for seconds, told in ("0", "9999-12-31 23:59:59 UTC"), ("1", "253402300800, Unix seconds"):
+        assert run_cli(["advance", seconds, "--control", simulator.line["control"]], monkeypatch) == 0
+        assert capsys.readouterr().out == f"true time is {told}\n"
+
+
 def test_over_tcp_a_secret_keeps_strangers_out(start: Start) -> None:
     simulator = start("--link", "tcp", "--control", "tcp")
     assert simulator.line["address"].startswith("tcp:127.0.0.1:")

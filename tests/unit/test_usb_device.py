@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from firmware_sim.core.family import CCID
+from firmware_sim.flash import Moment, PowerCut
 from firmware_sim.links.cable import Cable
-from firmware_sim.links.usb_device import MAX_WAITING, Overloaded, UsbDevice
+from firmware_sim.links.usb_device import MAX_WAITING, MAX_WAITING_BYTES, Overloaded, UsbDevice
+from firmware_sim.links.usb_pipes import FULL
 from firmware_sim.testing.bench import make_bench
 from provision.wire import ccid, framing, usb, usbip
 from provision.wire.usb_descriptors import (
@@ -229,6 +231,14 @@ class TestStandardRequests:
             assert host.control(0x01, usb.Request.SET_INTERFACE, 0, interface) == b""
             assert host.control(0x01, usb.Request.SET_INTERFACE, 1, interface) is None
         assert host.control(0x01, usb.Request.SET_INTERFACE, 0, 3) is None
+        host.control(0x02, usb.Request.SET_FEATURE, usb.Feature.ENDPOINT_HALT, READER_IN)
+        host.control(0x01, usb.Request.SET_INTERFACE, 0, 2)
+        assert host.control(0x82, usb.Request.GET_STATUS, 0, READER_IN, 2) == b"\0\0"
+
+    def test_a_request_whose_data_are_not_as_long_as_it_says(self, host: Host) -> None:
+        coding = bytes(7)
+        assert host.control(0x21, 0x20, 0, 0, 8, coding) is None
+        assert host.control(0x21, 0x20, 0, 0, 7, coding) == b""
 
     def test_address(self, host: Host) -> None:
         assert host.control(0x00, usb.Request.SET_ADDRESS, 7) == b""
@@ -348,7 +358,7 @@ class TestReader:
         assert host.reader(ccid.GetSlotStatus(0, 8)).error == ccid.SlotError.COMMAND_ABORTED
         assert host.reader(ccid.Abort(0, 9)) == ccid.SlotStatus(0, 9)
         assert host.control(0x21, ccid.REQUEST_ABORT, 9 << 8 | 1, 2) is None
-        assert host.control(0xA1, ccid.REQUEST_GET_DATA_RATES, 0, 2, 4) is None
+        assert host.control(0xA1, 0x03, 0, 2, 4) is None  # GET_DATA_RATES (5.3.3)
 
     def test_serial_line_and_reader_are_channels_of_their_own(self, host: Host) -> None:
         host.reader(ccid.IccPowerOn(0, 1))
@@ -375,7 +385,19 @@ class TestReader:
         host.out(READER_OUT, ccid.XfrBlock(0, 3, data=bytes(200)).encode()[:64])
         host.control(0x02, usb.Request.SET_FEATURE, 0, READER_OUT)
         host.control(0x02, usb.Request.CLEAR_FEATURE, 0, READER_OUT)
-        assert isinstance(host.reader(ccid.IccPowerOn(0, 1)), ccid.DataBlock)
+        assert host.reader(ccid.IccPowerOn(0, 1)) == ccid.DataBlock(0, 1, data=host.cable.family.atr)
+
+    def test_power_that_fails_on_the_serial_line_takes_the_card_too(self, host: Host) -> None:
+        host.reader(ccid.IccPowerOn(0, 1))
+        host.frame(framing.Kind.HELLO, 0, 77, b"\x01")
+        host.frame(framing.Kind.APDU, 1, 77, SELECT)
+        supply = host.bench.supply
+        supply.arm(PowerCut(supply.operations, Moment.BEFORE))
+        set_pin = framing.encode_frame(framing.Kind.APDU, 2, 77, bytes.fromhex("00B40000088006313233343536"))
+        assert host.out(SERIAL_OUT, set_pin).status == 0
+        assert host.fetch(SERIAL_IN) is None
+        host.bench.token.power_on()
+        assert host.reader(ccid.GetSlotStatus(0, 2)) == ccid.SlotStatus(0, 2, ccid.IccStatus.INACTIVE, clock=1)
 
     def test_without_power_the_card_is_silent(self, host: Host) -> None:
         host.reader(ccid.IccPowerOn(0, 1))
@@ -406,6 +428,14 @@ class TestTransfers:
         host.device.reset()
         host.answers.clear()
         assert isinstance(host.reader(ccid.IccPowerOn(0, 1)), ccid.DataBlock)
+
+    def test_few_transfers_of_many_bytes_are_a_flood_too(self, host: Host) -> None:
+        while host.device._functions[0].queued < FULL:
+            host.out(SERIAL_OUT, b"\x05\0" * 1000)
+        for _ in range(MAX_WAITING_BYTES // usbip.MAX_TRANSFER):
+            host.submit(usbip.OUT, SERIAL_OUT, usbip.MAX_TRANSFER, data=bytes(usbip.MAX_TRANSFER))
+        with pytest.raises(Overloaded):
+            host.submit(usbip.OUT, SERIAL_OUT, 1, data=b"\0")
 
 
 class Bus(RuleBasedStateMachine):

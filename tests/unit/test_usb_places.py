@@ -45,7 +45,7 @@ def bus(monkeypatch):
     """The devices that libusb finds."""
     devices: list[Device] = []
 
-    def find(*, find_all, custom_match):
+    def find(*, find_all, backend, custom_match):
         assert find_all
         return filter(custom_match, devices)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -54,10 +55,8 @@ class Kernel(Controller):
 
     def node(self, port: int, *, tty: bool) -> Path | None:
         assert port == 3
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.answers += self.end.recv(4096)
-        except BlockingIOError:
-            return None
         return Path("/dev/ttyACM7" if tty else "/dev/bus/usb/001/002") if len(self.answers) == 48 + 18 else None
 
     def close(self) -> None:
@@ -142,6 +141,15 @@ def test_a_kernel_that_makes_nothing_of_it_is_told_of_and_let_go(loop: Loop, mon
     assert not port.plugged
     assert kernel.end.recv(1) == b""
     kernel.close()
+
+
+def test_a_kernel_that_lets_go_while_it_enumerates_is_told_of(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(deaf=True)
+    monkeypatch.setattr(kernel, "node", lambda port, tty: kernel.close())
+    port = make_port(loop, kernel)
+    with pytest.raises(PortError, match="no serial line"):
+        port.plug()
+    assert not port.plugged
 
 
 def test_what_waits_for_the_replies_comes_once_they_have_left(loop: Loop, kernel: Kernel) -> None:

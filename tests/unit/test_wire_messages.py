@@ -13,6 +13,7 @@ from provision.wire import (
     WireError,
     molto2,
     oath,
+    oath_password,
     reference,
     reference_oath,
     sm4_secure,
@@ -150,14 +151,16 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
         st.binary(min_size=8, max_size=8),
         st.none() | st.binary(min_size=8, max_size=8),
     ),
-    "oath.SetCode": st.just(oath.SetCode(None))
+    "oath_password.SetCode": st.just(oath_password.SetCode(None))
     | st.builds(
-        oath.SetCode,
+        oath_password.SetCode,
         st.binary(min_size=16, max_size=16),
         st.binary(min_size=8, max_size=12),
         st.binary(min_size=20, max_size=20),
     ),
-    "oath.Validate": st.builds(oath.Validate, st.binary(min_size=20, max_size=20), st.binary(min_size=8, max_size=12)),
+    "oath_password.Validate": st.builds(
+        oath_password.Validate, st.binary(min_size=20, max_size=20), st.binary(min_size=8, max_size=12)
+    ),
     "oath.Put": st.builds(oath.Put, names, kinds, hashes, st.integers(6, 8), secrets, st.booleans()),
     "oath.AllChallenge": st.builds(oath.AllChallenge, st.integers(0, 2**64 - 1)),
     "oath.AllAnswers": st.builds(oath.AllAnswers, st.lists(answers, max_size=4).map(tuple)),
@@ -304,8 +307,8 @@ def test_messages_with_secrets_do_not_print_them() -> None:
     credential = ("a", oath.OathKind.TOTP, oath.HashKind.SHA1, 6, b"planted-secret!!")
     for message in (
         oath.Put(*credential),
-        oath.SetCode(b"planted", b"planted", b"planted"),
-        oath.Validate(b"planted", b"planted"),
+        oath_password.SetCode(b"planted", b"planted", b"planted"),
+        oath_password.Validate(b"planted", b"planted"),
         oath.CalculateReply(6, 918273),
         oath.AllAnswers((oath.Answer("a", oath.Tag.CODE, 6, b"planted"),)),
         reference_oath.Put(*credential),
