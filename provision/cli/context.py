@@ -31,6 +31,8 @@ from provision.model import Capability, TokenInfo
 if TYPE_CHECKING:
     from provision.wire.capture.recorder import Recorder
 
+TIMEOUT_S = 2.0  # how long a token that waits for nobody may take to answer
+
 
 @dataclass
 class Context:
@@ -45,9 +47,9 @@ class Context:
     secrets: SecretInput = field(default_factory=SecretInput)
     _recording: Recorder | None = None
 
-    def open_link(self, address: str, *, timeout_s: float = 2.0) -> Link:
+    def open_link(self, address: str, *, timeout_s: float | None = None) -> Link:
         recorder = None if self.capture is None else self._recorder(self.capture)
-        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s, self._touch_awaited, recorder)
+        options = LinkOptions(self.clock, secrets.token_bytes, timeout_s or TIMEOUT_S, self._touch_awaited, recorder)
         if leaves_this_machine(address):
             note(f"warning: nothing protects the way to {address}: PIN and codes cross the network in the clear")
         link = open_link(address, options)

@@ -11,8 +11,9 @@ from provision.station.access import Access
 from provision.station.program import Phase, program
 from provision.station.retire import retire
 from provision.station.states import State
-from provision.wire import oath
 from provision.wire.apdu import CLA_PLAIN, Command
+from provision.wire.oath import Ins
+from provision.wire.oath_password import SetCode
 from tests.families.targets import KINDS, InProcess
 
 KIND = next(kind for kind in KINDS if kind.name == "yubikey 5.7.4")
@@ -57,8 +58,8 @@ def with_password_of_its_owner(target):
     session = target.session()
     session.authenticate(None)
     key = access_key_of_password(Secret(b"hunter2"), session._select_oath().device_id)
-    data = oath.SetCode(key, bytes(8), response_to(key, bytes(8))).encode()
-    session._send(Command(CLA_PLAIN, oath.Ins.SET_CODE, 0, 0, data), "change its password")
+    data = SetCode(key, bytes(8), response_to(key, bytes(8))).encode()
+    session._send(Command(CLA_PLAIN, Ins.SET_CODE, 0, 0, data), "change its password")
 
 
 def take_back(world, target, **more):

@@ -36,4 +36,6 @@ def test_pulled_out_in_the_middle_of_programming(stage: GuestStage, instruction:
     broken = stage.program()
     assert broken.exit_code == 3, broken
     stage.address = stage.sim("cable", "plug")["address"]
-    assert stage.program().last["state"] == "DONE"
+    resumed = stage.program()
+    assert resumed.exit_code == 0, resumed
+    assert resumed.last["state"] == "DONE"
