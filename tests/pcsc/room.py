@@ -142,7 +142,7 @@ class Room:
     @property
     def inside(self) -> list[str]:
         """What goes before a command that is to run in the room."""
-        return ["nsenter", "--target", str(self._keeper.pid), "--net", "--mount", f"--wd={ROOT}", "--"]
+        return ["nsenter", "--target", str(self._keeper.pid), "--net", "--mount", "--root", f"--wd={ROOT}", "--"]
 
 
 def _environment() -> dict[str, str]:

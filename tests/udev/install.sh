@@ -7,6 +7,7 @@ missing=
 for command in udevadm:udev umockdev-run:umockdev unshare:util-linux mount:mount; do
   PATH=$PATH:/usr/sbin:/sbin command -v "${command%%:*}" >/dev/null || missing="$missing ${command##*:}"
 done
+[ -e /lib/udev/rules.d/73-seat-late.rules ] || missing="$missing systemd"  # nothing of it runs: our tag is for its rules
 /sbin/ldconfig -p | grep -q 'libusb-1\.0\.so' || missing="$missing libusb-1.0-0"
 if [ -n "$missing" ]; then
   if [ "$(id -u)" -ne 0 ]; then

@@ -45,4 +45,6 @@ def test_pcscd_sees_it_go_and_come(token: Token, pcscd: str) -> None:
     wait_for_no_reader()
     assert provision("info", "--token", f"pcsc:{pcscd}").exit_code == 3
     token.hand("cable", action="plug")
-    assert provision("info", "--token", f"pcsc:{wait_for_reader()}").last["serial"] == token.serial
+    back = provision("info", "--token", f"pcsc:{wait_for_reader()}")
+    assert back.exit_code == 0, back
+    assert back.last["serial"] == token.serial

@@ -25,6 +25,7 @@ from firmware_sim.control.address import parse_address
 from firmware_sim.control.client import ControlClient
 from provision.cli import context, listing
 from provision.cli import main as provision_main
+from provision.links import pcsc
 
 PATIENCE_S = 60
 REFERENCE = "1209:0001"
@@ -40,7 +41,7 @@ def _preload() -> None:
     ):
         importlib.import_module(module)
     # An emulated machine beside another job may stand still for seconds; a token's patience is not what is tried here.
-    context.TIMEOUT_S = listing.PROBE_TIMEOUT_S = PATIENCE_S / 3
+    context.TIMEOUT_S = listing.PROBE_TIMEOUT_S = pcsc.CARD_S = PATIENCE_S / 3
 
 
 # Not where `make test` collects these tests: pyscard need not be there.
