@@ -10,7 +10,7 @@ import pyudev
 import usb.core
 import usb.util
 
-from tests.kernel.guest.world import PATIENCE_S, KernelLog, Token, provision, run, running_token
+from tests.kernel.guest.world import PATIENCE_S, KernelLog, Token, forked, provision, run, running_token
 
 pytestmark = pytest.mark.kernel
 
@@ -41,15 +41,17 @@ def test_the_kernel_enumerates_it(
 
 
 def test_libusb_reads_the_same_strings_and_interfaces(token: Token) -> None:
-    device = usb.core.find(idVendor=0x1209, idProduct=0x0001)
-    try:
+    def read() -> None:
+        device = usb.core.find(idVendor=0x1209, idProduct=0x0001)
         assert (device.manufacturer, device.product) == ("hwtoken", "hwtoken reference token")
         assert device.serial_number == token.serial
         assert [interface.bInterfaceClass for interface in device.get_active_configuration()] == [0x02, 0x0A, 0x0B]
         assert device.is_kernel_driver_active(0)
         assert not device.is_kernel_driver_active(2), "no driver of the kernel wants the reader"
-    finally:
         usb.util.dispose_resources(device)
+
+    ran = forked(read)
+    assert ran.exit_code == 0, ran.text
 
 
 def test_udev_tells_of_coming_and_going(token: Token) -> None:

@@ -6,16 +6,17 @@ A Python takes seconds to start here, so commands run in forks of the tests' pro
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import io
 import json
 import os
 import pkgutil
 import select
-import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -79,7 +80,12 @@ class Ran(NamedTuple):
 
 
 def forked(call: Callable[[], object], *, stdin: str = "", user: User | None = None) -> Ran:
-    """Call in a fork, perhaps as another user; what it returns, 0 for None, is its exit code. Killed after a minute."""
+    """Call in a fork, perhaps as another user; what it returns, 0 for None, is its exit code. After a minute it is
+    ended and shows where it stood."""
+    # A thread does not come along, and what it had locked stays locked: libusb, whose thread follows every coming and
+    # going, would wait for ever. So everything that wakes a thread (libusb, PC/SC) is called in forks only.
+    threads = os.listdir("/proc/self/task")
+    assert len(threads) == 1, f"the tests' own process has {len(threads)} threads"
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
         given.write(stdin.encode())
         given.seek(0)
@@ -98,7 +104,7 @@ def forked(call: Callable[[], object], *, stdin: str = "", user: User | None = N
 
 def _be_the_child(call: Callable[[], object], user: User | None) -> NoReturn:
     code: object = 70
-    signal.alarm(PATIENCE_S)
+    faulthandler.dump_traceback_later(PATIENCE_S, exit=True, file=2)
     try:
         sys.stdin, sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(fd, mode)) for fd, mode in enumerate("rww"))
         if user is not None:
@@ -107,6 +113,8 @@ def _be_the_child(call: Callable[[], object], user: User | None) -> NoReturn:
             code = call()
         except SystemExit as end:
             code = end.code
+        except Exception:  # noqa: BLE001 whatever it is, the test that waits for this fork shows it
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
