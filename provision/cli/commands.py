@@ -54,6 +54,13 @@ SERVER = {
     "disable": ("provision.cli.server_commands:disable", "refuse a device's codes"),
     "enable": ("provision.cli.server_commands:enable", "accept them again"),
     "delete": ("provision.cli.server_commands:delete", "forget a device and its seed"),
+    "api-token": ("provision.cli.main:api_token", "say who may come to a server over HTTP"),
+}
+
+API_TOKEN = {
+    "create": ("provision.cli.api_token_commands:create", "let somebody in, in one of five roles"),
+    "list": ("provision.cli.api_token_commands:list_command", "list who may come"),
+    "revoke": ("provision.cli.api_token_commands:revoke", "let somebody in no more"),
 }
 
 DRIFT = {

@@ -105,8 +105,8 @@ def test_somebody_elses_database(path: Path) -> None:
 
 def test_a_newer_database(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 2")
-    with pytest.raises(Unreachable, match="schema version 2; this program knows up to 1"):
+        other.execute("PRAGMA user_version = 3")
+    with pytest.raises(Unreachable, match="schema version 3; this program knows up to 2"):
         open_again(path)
 
 

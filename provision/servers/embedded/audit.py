@@ -48,25 +48,49 @@ class AuditEntry:
     step: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded(AuditEntry):
+    """An entry as the log has it. `audit_id`: grows. `actor`: the name of the API token by which somebody came; None
+    for whoever could open the file."""
+
+    audit_id: int
+    actor: str | None
+
+
 def append(db: sqlite3.Connection, entry: AuditEntry) -> None:
-    """Part of the caller's transaction: nothing happens without its entry, nor an entry without what it tells of."""
+    """Part of the caller's transaction: nothing happens without its entry, nor an entry without what it tells of.
+
+    Who acts is not the entry's business: the connection knows (Storage.actor).
+    """
     db.execute(
-        "INSERT INTO audit (at_s, action, user, device_id, outcome, step) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit (at_s, action, user, device_id, outcome, step, actor) VALUES (?, ?, ?, ?, ?, ?, actor())",
         (entry.at_s, entry.action.value, entry.user, entry.device_id, entry.outcome.value, entry.step),
     )
 
 
-def entries(db: sqlite3.Connection, device_id: str | None) -> list[AuditEntry]:
-    """Oldest first; all, or those of one device, which may be deleted by now."""
+def entries(
+    db: sqlite3.Connection, device_id: str | None, *, after: int, limit: int, of_clocks: bool
+) -> list[Recorded]:
+    """Oldest first; all, or those of one device, which may be deleted by now.
+
+    `after`: only entries with a larger audit_id. `limit`: how many at most; negative for all. `of_clocks`: only what
+    shows a clock, as `history` does.
+    """
     rows = db.execute(
-        "SELECT at_s, action, user, device_id, outcome, step FROM audit"
-        " WHERE ?1 IS NULL OR device_id = ?1 ORDER BY audit_id",
-        (device_id,),
+        "SELECT at_s, action, user, device_id, outcome, step, audit_id, actor FROM audit WHERE audit_id > ?1"
+        " AND (?2 IS NULL OR device_id = ?2) AND (NOT ?3 OR outcome = ?4 OR action = ?5) ORDER BY audit_id LIMIT ?6",
+        (after, device_id, of_clocks, Outcome.ACCEPTED.value, Action.SET_DRIFT.value, limit),
     )
     return [
-        AuditEntry(at_s, Action(action), user, device, Outcome(outcome), step)
-        for at_s, action, user, device, outcome, step in rows
+        Recorded(at_s, Action(action), user, device, Outcome(outcome), step, audit_id, actor)
+        for at_s, action, user, device, outcome, step, audit_id, actor in rows
     ]
+
+
+def latest_s(db: sqlite3.Connection) -> float | None:
+    """Unix seconds of the last entry, None if there is none."""
+    row = db.execute("SELECT at_s FROM audit ORDER BY audit_id DESC LIMIT 1").fetchone()
+    return None if row is None else float(row[0])
 
 
 def history(db: sqlite3.Connection, device_id: str | None) -> Iterator[HistoryEntry]:

@@ -14,11 +14,8 @@ from typing import Self
 from provision.clock import Clock
 from provision.errors import (
     AlreadyRegistered,
-    CodeMismatch,
-    CodeReplayed,
     InputError,
     Rejected,
-    Throttled,
     Unreachable,
     UsageError,
     VerificationError,
@@ -26,12 +23,14 @@ from provision.errors import (
 from provision.model import OathType, OtpParameters, Secret
 from provision.otp import code_source
 from provision.servers.backend import Acceptance, Device, HistoryEntry, Registration, ServerCapability
-from provision.servers.embedded import audit, devices, keys, storage, window
-from provision.servers.embedded.audit import Action, AuditEntry, Outcome
+from provision.servers.embedded import api_tokens, attempts, audit, devices, keys, storage, window
+from provision.servers.embedded.api_tokens import ApiToken
+from provision.servers.embedded.audit import Action, AuditEntry, Outcome, Recorded
 from provision.servers.embedded.devices import Account, StoredDevice
 from provision.servers.embedded.names import clean, folded
 from provision.servers.embedded.policy import Policy
 from provision.servers.embedded.throttle import Failures
+from provision.servers.roles import Role
 
 _MAX_SECRET_BYTES = 128
 _MAX_INTEGER = 2**62  # SQLite stores 63 bits; room is left for windows that reach beyond
@@ -52,6 +51,8 @@ class EmbeddedServer:
     def __init__(self, path: Path, clock: Clock, random: keys.Random) -> None:
         """Open an existing server. `random`: n -> n unpredictable bytes. Raises Unreachable."""
         self._clock = clock
+        self._random = random
+        self._own_only: str | None = None
         self._storage = storage.Storage(path)
         try:
             self._keys = keys.SeedKeys(keys.load_key(keys.key_path(path)), random)
@@ -121,7 +122,7 @@ class EmbeddedServer:
     def resync(self, device_id: str, first: str, second: str) -> Acceptance:
         """Learn a device's drift from two consecutive codes; both are then spent. Raises as `check` does."""
         with self._storage.transaction() as db:
-            outcome = self._resync(db, _found(db, device_id), first, second)
+            outcome = self._resync(db, self._found(db, device_id), first, second)
         if isinstance(outcome, Acceptance):
             return outcome
         raise outcome  # as in check
@@ -231,17 +232,62 @@ class EmbeddedServer:
         """All devices, or a person's, by user and name."""
         with self._storage.snapshot() as db:
             stored = devices.every(db) if user is None else devices.of_user(db, clean("user", user))
-        return [device.listed() for device in stored]
+        return [device.listed() for device in stored if self._own_only in (None, device.account.user)]
 
-    def audit(self, device_id: str | None = None) -> Sequence[AuditEntry]:
-        """What happened, oldest first; all, or to one device, deleted ones included."""
+    def device(self, device_id: str) -> Device:
+        """One device. Raises Rejected (unknown-device)."""
         with self._storage.snapshot() as db:
-            return audit.entries(db, device_id)
+            return self._found(db, device_id).listed()
+
+    def audit(
+        self, device_id: str | None = None, *, after: int = 0, limit: int = -1, of_clocks: bool = False
+    ) -> Sequence[Recorded]:
+        """What happened, oldest first; all, or to one device, deleted ones included. The rest as in audit.entries."""
+        with self._storage.snapshot() as db:
+            return audit.entries(db, device_id, after=after, limit=limit, of_clocks=of_clocks)
+
+    def stepped_back_s(self) -> float:
+        """How far the clock stands before the last thing that was done, in seconds; 0 if it does not."""
+        with self._storage.snapshot() as db:
+            return max(0.0, (audit.latest_s(db) or 0.0) - self._clock.now())
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]:
         """From the audit log, row by row: a fleet's years need not fit into memory."""
         with self._storage.snapshot() as db:
             yield from audit.history(db, device_id)
+
+    # who acts
+
+    @contextlib.contextmanager
+    def acting_as(self, actor: str, *, own_only: str | None = None) -> Iterator[None]:
+        """The audit log names `actor` for what is done meanwhile. `own_only`: a person outside whose devices nothing
+        is listed, and no device known, in the very transaction that would touch it."""
+        self._storage.actor, self._own_only = actor, own_only
+        try:
+            yield
+        finally:
+            self._storage.actor = self._own_only = None
+
+    def holder(self, api_token: str) -> ApiToken:
+        """Whose text `api_token` is. Raises Rejected (unauthenticated)."""
+        with self._storage.snapshot() as db:
+            return api_tokens.holder(db, api_token)
+
+    def create_api_token(self, name: str, role: Role, user: str | None = None) -> tuple[ApiToken, Secret]:
+        """Its text is told this once. Raises InputError for a name that was ever used, or a role and user that do not
+        go together."""
+        with self._storage.transaction() as db:
+            return api_tokens.create(db, self._random, name, role, user, self._clock.now())
+
+    def revoke_api_token(self, name: str) -> None:
+        """Raises Rejected (unknown-token)."""
+        with self._storage.transaction() as db:
+            api_tokens.revoke(db, name, self._clock.now())
+
+    def api_tokens(self) -> Sequence[ApiToken]:
+        """All, revoked ones too, oldest first."""
+        with self._storage.snapshot() as db:
+            return api_tokens.every(db)
 
     # how a code is judged
 
@@ -261,14 +307,14 @@ class EmbeddedServer:
             audit.append(db, AuditEntry(now_s, Action.CHECK, user, device_id, Outcome.DISABLED, None))
             return Rejected(f"{_called(named[0])} is disabled", code="disabled", hint="an administrator can enable it")
         account = enabled[0].account
-        if (too_soon := _throttled(db, Action.CHECK, account, device_id, now_s)) is not None:
+        if (too_soon := attempts.throttled(db, Action.CHECK, account, device_id, now_s)) is not None:
             return too_soon
         verdicts = [self._verdict(device, code, now_s) for device in enabled]
         for device, verdict in zip(enabled, verdicts, strict=True):
             if verdict.step is not None:
-                return _accepted(db, Action.CHECK, device, verdict.step, now_s)
+                return attempts.accepted(db, Action.CHECK, device, verdict.step, now_s)
         replayed = any(verdict.replayed for verdict in verdicts)
-        return _charged(db, Action.CHECK, account, device_id, now_s, replayed=replayed)
+        return attempts.charged(db, Action.CHECK, account, device_id, now_s, replayed=replayed)
 
     def _resync(
         self, db: sqlite3.Connection, device: StoredDevice, first: str, second: str
@@ -278,13 +324,13 @@ class EmbeddedServer:
         if device.disabled:
             audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.DISABLED, None))
             return Rejected(f"{_called(device)} is disabled", code="disabled", hint="enable it first")
-        if (too_soon := _throttled(db, action, account, device_id, now_s)) is not None:
+        if (too_soon := attempts.throttled(db, action, account, device_id, now_s)) is not None:
             return too_soon
         within = window.resync_window(device.parameters, self._policy, _expected(device, now_s), device.last_step)
         verdict = window.judge_pair(within, first, second, self._code_at(device))
         if verdict.step is not None:
-            return _accepted(db, action, device, verdict.step, now_s)
-        return _charged(db, action, account, device_id, now_s, replayed=verdict.replayed)
+            return attempts.accepted(db, action, device, verdict.step, now_s)
+        return attempts.charged(db, action, account, device_id, now_s, replayed=verdict.replayed)
 
     def _verdict(self, device: StoredDevice, code: str, now_s: float) -> window.Verdict:
         within = window.login_window(device.parameters, self._policy, _expected(device, now_s), device.last_step)
@@ -295,6 +341,14 @@ class EmbeddedServer:
         # A short seed was let in by an administrator who was asked; refusing its codes now would help nobody.
         return code_source(secret, device.parameters, allow_short_seed=True)
 
+    def _found(self, db: sqlite3.Connection, device_id: str) -> StoredDevice:
+        device = devices.by_id(db, device_id)
+        if device is None or self._own_only not in (None, device.account.user):
+            raise Rejected(
+                f"there is no device {device_id!r}", code="unknown-device", hint="list shows those there are"
+            )
+        return device
+
     @contextlib.contextmanager
     def _administered(
         self, action: Action, device_id: str, *, user: str | None = None
@@ -304,70 +358,11 @@ class EmbeddedServer:
         `user`: whom it concerns, if not the person who has the device before it.
         """
         with self._storage.transaction() as db:
-            device = _found(db, device_id)
+            device = self._found(db, device_id)
             yield db, device
             now_s = self._clock.now()
             whom = user or device.account.user
             audit.append(db, AuditEntry(now_s, action, whom, device_id, Outcome.DONE, None))
-
-
-def _throttled(
-    db: sqlite3.Connection, action: Action, account: Account, device_id: str | None, now_s: float
-) -> Throttled | None:
-    """Why an attempt is not evaluated now, or None if it is."""
-    whose = _whose(account)
-    if account.failures.locked:
-        audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.LOCKED, None))
-        return Throttled(
-            f"{whose} is locked after {account.failures.count} wrong codes in a row",
-            retry_after_s=None,
-            hint="find out who tried; then an administrator can enable the device again",
-        )
-    failures = account.failures.seen_at(now_s)
-    if failures != account.failures:
-        devices.set_failures(db, account, failures)
-    wait_s = failures.retry_after_s(now_s)
-    if wait_s == 0:
-        return None
-    audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.THROTTLED, None))
-    return Throttled(
-        f"{whose} must wait {wait_s:.0f} s after {failures.count} wrong codes in a row",
-        retry_after_s=wait_s,
-        hint="the code was not looked at; wait, then use a new one",
-    )
-
-
-def _accepted(db: sqlite3.Connection, action: Action, device: StoredDevice, step: int, now_s: float) -> Acceptance:
-    """Spend the step, remember the drift it showed, forgive earlier failures."""
-    drift_steps = step - device.parameters.step_at(now_s) if device.parameters.oath_type is OathType.TOTP else 0
-    devices.set_accepted(db, device, step, drift_steps)
-    if device.account.failures.count:
-        devices.set_failures(db, device.account, Failures())
-    audit.append(db, AuditEntry(now_s, action, device.account.user, device.device_id, Outcome.ACCEPTED, step))
-    return Acceptance(device.device_id, step, drift_steps)
-
-
-def _charged(
-    db: sqlite3.Connection, action: Action, account: Account, device_id: str | None, now_s: float, *, replayed: bool
-) -> VerificationError:
-    """Count a refused code, and tell which kind of refusal it was."""
-    devices.set_failures(db, account, account.failures.one_more(now_s))
-    outcome = Outcome.REPLAYED if replayed else Outcome.MISMATCH
-    audit.append(db, AuditEntry(now_s, action, account.user, device_id, outcome, None))
-    whose = _whose(account)
-    if replayed:
-        return CodeReplayed(
-            f"the code for {whose} is used, or older than one that is", hint="wait for the token's next code"
-        )
-    if action is Action.RESYNC:
-        return CodeMismatch(
-            f"the two codes for {whose} are not consecutive codes of this device",
-            hint="read two codes, one directly after the other",
-        )
-    return CodeMismatch(
-        f"the code for {whose} is wrong",
-        hint="if the token's own screen shows it, its clock has drifted: resynchronise with two consecutive codes",
-    )
 
 
 def _expected(device: StoredDevice, now_s: float) -> int:
@@ -376,16 +371,11 @@ def _expected(device: StoredDevice, now_s: float) -> int:
     )
 
 
-def _found(db: sqlite3.Connection, device_id: str) -> StoredDevice:
-    device = devices.by_id(db, device_id)
-    if device is None:
-        raise Rejected(f"there is no device {device_id!r}", code="unknown-device", hint="list shows those there are")
-    return device
-
-
 def _require_free(db: sqlite3.Connection, account: Account, name: str, device_id: str) -> None:
     if devices.name_is_taken(db, account, folded(name), by_other_than=device_id):
-        raise AlreadyRegistered(f"{_whose(account)} has a device called {name!r} already", hint="choose another name")
+        raise AlreadyRegistered(
+            f"{attempts.whose(account)} has a device called {name!r} already", hint="choose another name"
+        )
 
 
 def _require_usable(parameters: OtpParameters, secret: Secret) -> None:
@@ -399,10 +389,6 @@ def _require_usable(parameters: OtpParameters, secret: Secret) -> None:
     ):
         if not low <= value <= high:
             raise InputError(f"{what} is {value}", hint=f"it must be {low} to {high}")
-
-
-def _whose(account: Account) -> str:
-    return "this device" if account.user is None else repr(account.user)
 
 
 def _called(device: StoredDevice) -> str:
