@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -135,18 +135,24 @@ class ServerBackend(Protocol):
     ) -> None: ...
 
 
-# scheme -> "module:function"; each function takes (the rest of the address, clock) and returns a ServerBackend.
-# Strings, so that naming a server pays only for that server.
+# What lets us in, asked for only by a server that wants it. Raises UsageError or InputError if there is none.
+Credential = Callable[[], Secret]
+
+# scheme -> "module:function"; each function takes (the rest of the address, clock, credential) and returns a
+# ServerBackend. Strings, so that naming a server pays only for that server.
 BACKENDS = {
     "embedded": "provision.servers.embedded.backend:open_address",
+    "https": "provision.servers.remote:open_https",
+    "http": "provision.servers.remote:open_http",
 }
 
 
-def open_server(address: str, clock: Clock) -> ServerBackend:
-    """The server that `embedded:FILE` (or another scheme) names. Raises UsageError, Unreachable."""
+def open_server(address: str, clock: Clock, credential: Credential) -> ServerBackend:
+    """The server that `embedded:FILE` (or another scheme) names. Raises UsageError, Unreachable, and what
+    `credential` raises."""
     scheme, _, rest = address.partition(":")
     if scheme not in BACKENDS or not rest:
-        raise UsageError(f"unknown server address {address!r}", hint="for example embedded:server.db")
+        raise UsageError(f"unknown server address {address!r}", hint="for example embedded:server.db or https://HOST")
     module, _, function = BACKENDS[scheme].partition(":")
-    backend: ServerBackend = getattr(importlib.import_module(module), function)(rest, clock)
+    backend: ServerBackend = getattr(importlib.import_module(module), function)(rest, clock, credential)
     return backend

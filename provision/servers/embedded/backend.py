@@ -22,7 +22,7 @@ from provision.errors import (
 )
 from provision.model import OathType, OtpParameters, Secret
 from provision.otp import code_source
-from provision.servers.backend import Acceptance, Device, HistoryEntry, Registration, ServerCapability
+from provision.servers.backend import Acceptance, Credential, Device, HistoryEntry, Registration, ServerCapability
 from provision.servers.embedded import api_tokens, attempts, audit, devices, keys, storage, window
 from provision.servers.embedded.api_tokens import ApiToken
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome, Recorded
@@ -36,8 +36,8 @@ _MAX_SECRET_BYTES = 128
 _MAX_INTEGER = 2**62  # SQLite stores 63 bits; room is left for windows that reach beyond
 
 
-def open_address(rest: str, clock: Clock) -> EmbeddedServer:
-    """The server in the file that `embedded:FILE` names. Raises Unreachable."""
+def open_address(rest: str, clock: Clock, _credential: Credential) -> EmbeddedServer:
+    """The server in the file that `embedded:FILE` names; whoever may read it needs no more. Raises Unreachable."""
     return EmbeddedServer(Path(rest), clock, os.urandom)
 
 

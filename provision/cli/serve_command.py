@@ -1,0 +1,69 @@
+"""`provision server serve`: an embedded server over HTTP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.cli.context import Context, common_options
+from provision.cli.output import note
+from provision.errors import UsageError
+
+if TYPE_CHECKING:
+    from provision.servers.embedded.backend import EmbeddedServer
+
+
+@click.command("serve")
+@click.option("--server", "server_address", metavar="SERVER", required=True, help="The server's file: embedded:FILE.")
+@click.option(
+    "--listen",
+    "where",
+    metavar="[HOST:]PORT",
+    default="127.0.0.1:0",
+    help="Where to listen (default: a free port of this machine, which is told).",
+)
+@click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="The certificate (chain), PEM.")
+@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@common_options
+def serve(context: Context, server_address: str, where: str, tls_cert: Path | None, tls_key: Path | None) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C, which let what is under way be finished.
+
+    Who may come is said by `provision server api-token`. The address is told when it listens.
+    """
+    scheme, _, rest = server_address.partition(":")
+    if scheme != "embedded" or not rest:
+        raise UsageError(f"{server_address!r} is not a server's file", hint="use embedded:FILE")
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key, or neither")
+    try:
+        from provision.servers.service import run
+        from provision.servers.service.app import create_app
+        from provision.servers.service.worker import Worker
+    except ModuleNotFoundError as error:
+        raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
+    from provision.servers.embedded.backend import EmbeddedServer
+
+    def open_file() -> EmbeddedServer:
+        server = EmbeddedServer(Path(rest), context.clock, os.urandom)
+        if behind_s := server.stepped_back_s():
+            note(
+                f"warning: the clock stands {behind_s:.0f} s before the last thing that was done here: until it has "
+                "caught up, codes that are right now are refused as used"
+            )
+        return server
+
+    tls = None if tls_cert is None or tls_key is None else run.TlsFiles(tls_cert, tls_key)
+    worker = Worker(open_file)
+    try:
+        uvicorn = run.prepare(create_app(worker), tls)
+        with run.listen(where) as listener:
+            if not run.stays_on_this_machine(listener) and tls is None:
+                note("warning: API tokens and codes cross the network in the clear: give --tls-cert and --tls-key")
+            url = run.url_of(listener, tls)
+            context.result({"server": url}, url)
+            uvicorn.run([listener])
+    finally:
+        worker.close()
