@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -32,6 +33,7 @@ from provision.servers.backend import Acceptance, Credential, Device, HistoryEnt
 
 TIMEOUT_S = 15.0  # longer than the server waits for its own database
 MAX_ANSWER = 256 * 2**20  # bytes: a list of every device of a large organisation
+_API_TOKEN = re.compile(rb"hwt_[0-9a-f]+_[0-9a-f]+")
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 # What an error says of itself beyond its text; whatever else a server sends is not believed.
@@ -217,7 +219,7 @@ def _open(scheme: str, rest: str, credential: Credential) -> RemoteServer:
             hint="use https://; http:// is for servers on this machine",
         )
     api_token = credential()
-    if not api_token.reveal().isascii() or not api_token.reveal().startswith(b"hwt_"):
+    if not _API_TOKEN.fullmatch(api_token.reveal()):
         raise InputError("that is not an API token", hint="one begins with hwt_")
     tls = ssl.create_default_context() if scheme == "https" else None
     return RemoteServer(_Connection(host, port, tls, api_token))

@@ -16,9 +16,9 @@ class Scope(enum.Enum):
     OWN = "own"  # only the devices of the person to whom the API token belongs; others do not exist for them
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """`path`: as OpenAPI has it. `summary`: one line. `scopes`: the roles that may take it; no other may."""
+    """Each exists once. `path`: as OpenAPI has it. `summary`: one line. `scopes`: who may take it, and nobody else."""
 
     method: str
     path: str
