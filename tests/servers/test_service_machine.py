@@ -27,5 +27,5 @@ class RemoteMachine(ServerMachine):
 
 TestRemoteMachine = RemoteMachine.TestCase
 TestRemoteMachine.settings = settings(
-    max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=8, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
