@@ -15,6 +15,7 @@ from provision.drift.outlook import Outlook, present
 from provision.drift.profiles import Memory
 
 _POINTS = 120  # of a band's outline: what is between two of them is narrower than a pen
+_FLOATS = 1e-9  # of a number: what is closer to it may be the same float
 _MARGIN = Fraction(1, 25)  # of the time shown, on both sides
 
 
@@ -75,7 +76,7 @@ class OffsetPicture:
         offsets += [offset for band in self.bands for point in band for offset in (point.least_s, point.greatest_s)]
         offsets += self.accepted.perhaps_s if self.accepted is not None else ()
         low, high = min(offsets, default=0.0), max(offsets, default=0.0)
-        margin = max((high - low) / 20, 0.5)
+        margin = max((high - low) / 20, 0.5, abs(high) * _FLOATS)
         return low - margin, high + margin
 
     @property
@@ -94,7 +95,7 @@ def offset_picture(
     dates = _dates(ahead)
     asked_s = begins_s if ahead is None or ahead.dates is None else Fraction(ahead.dates.from_s)
     last_s = max([asked_s, *(one.b for one in seen)])
-    if until_s is None or until_s <= last_s:
+    if until_s is None or until_s < last_s + 1:
         until_s = _until(begins_s, last_s, dates)
     margin_s = (until_s - begins_s) * _MARGIN
     runs = diagnosis.runs or ((*(i for i in range(len(seen)) if i not in diagnosis.dropped),),)
