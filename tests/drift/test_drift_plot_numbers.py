@@ -149,6 +149,13 @@ def test_any_document_is_drawn_or_refused(seen: list[tuple[int, int]], until_s: 
         assert polygon is None or draw(polygon, 80)
 
 
+@pytest.mark.parametrize("unix_s", [7 * 10**22, -(10**12), 253_402_300_000])
+def test_a_time_beyond_the_calendar_is_refused(unix_s: int) -> None:
+    seen = Observation(*[Fraction(unix_s)] * 4)
+    with pytest.raises(InputError, match="calendar"):
+        pictured(Document(replace(MODEL, tref_s=Fraction(unix_s)), (seen,), 30, 0))
+
+
 def logins(rate_ppm: int, count: int = 10, *, jump_s: int = 0) -> Document:
     truth = Truth(Fraction(0), Fraction(rate_ppm))
     seen = [truth.login(Fraction(TREF + n * 2_000_000 + 7919 * n), Fraction(0), Fraction(0)) for n in range(count)]
