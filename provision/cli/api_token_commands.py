@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from provision.cli.context import Context, common_options
 from provision.cli.output import OutputLost, table, utc
+from provision.cli.server_file import server_file, server_file_option
 from provision.cli.station_options import write_secret
-from provision.errors import InputError, UsageError
+from provision.errors import InputError
 from provision.servers.roles import Role
 
 if TYPE_CHECKING:
     from provision.servers.embedded.api_tokens import ApiToken
     from provision.servers.embedded.backend import EmbeddedServer
 
-_file_option = click.option(
-    "--server", "server_address", metavar="SERVER", required=True, help="The server's file: embedded:FILE."
-)
-
 
 @click.command("create")
 @click.argument("name")
-@_file_option
+@server_file_option
 @click.option(
     "--role",
     required=True,
@@ -61,7 +57,7 @@ def create(context: Context, name: str, server_address: str, role: str, user: st
 
 
 @click.command("list")
-@_file_option
+@server_file_option
 @common_options
 def list_command(context: Context, server_address: str) -> None:
     """List who may come over HTTP, and who might once. Tokens themselves are told to nobody."""
@@ -83,7 +79,7 @@ def list_command(context: Context, server_address: str) -> None:
 
 @click.command("revoke")
 @click.argument("name")
-@_file_option
+@server_file_option
 @common_options
 def revoke(context: Context, name: str, server_address: str) -> None:
     """Let the holder of NAME's token in no more, from the next request on. The name is not given again."""
@@ -94,14 +90,9 @@ def revoke(context: Context, name: str, server_address: str) -> None:
 
 def _open_file(context: Context, server_address: str) -> EmbeddedServer:
     """The server behind HTTP, in its file: what gives access is not to be had by access."""
-    scheme, _, rest = server_address.partition(":")
-    if scheme != "embedded" or not rest:
-        raise UsageError(
-            f"{server_address!r} is not a server's file", hint="use embedded:FILE, on the machine of the server"
-        )
     from provision.servers.embedded.backend import EmbeddedServer
 
-    return EmbeddedServer(Path(rest), context.clock, os.urandom)
+    return EmbeddedServer(server_file(server_address), context.clock, os.urandom)
 
 
 def _plain(token: ApiToken) -> dict[str, Any]:

@@ -54,6 +54,7 @@ SERVER = {
     "disable": ("provision.cli.server_commands:disable", "refuse a device's codes"),
     "enable": ("provision.cli.server_commands:enable", "accept them again"),
     "delete": ("provision.cli.server_commands:delete", "forget a device and its seed"),
+    "backup": ("provision.cli.serve_command:backup", "copy it while it is in use"),
     "serve": ("provision.cli.serve_command:serve", "answer over HTTP"),
     "api-token": ("provision.cli.main:api_token", "say who may come to a server over HTTP"),
 }

@@ -1,4 +1,4 @@
-"""`provision server serve`: an embedded server over HTTP."""
+"""`provision server serve | backup`: an embedded server over HTTP, and a copy of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from provision.cli.context import Context, common_options
 from provision.cli.output import note
+from provision.cli.server_file import server_file, server_file_option
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("serve")
-@click.option("--server", "server_address", metavar="SERVER", required=True, help="The server's file: embedded:FILE.")
+@server_file_option
 @click.option(
     "--listen",
     "where",
@@ -33,9 +34,7 @@ def serve(context: Context, server_address: str, where: str, tls_cert: Path | No
 
     Who may come is said by `provision server api-token`. The address is told when it listens.
     """
-    scheme, _, rest = server_address.partition(":")
-    if scheme != "embedded" or not rest:
-        raise UsageError(f"{server_address!r} is not a server's file", hint="use embedded:FILE")
+    path = server_file(server_address)
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key, or neither")
     try:
@@ -47,7 +46,7 @@ def serve(context: Context, server_address: str, where: str, tls_cert: Path | No
     from provision.servers.embedded.backend import EmbeddedServer
 
     def open_file() -> EmbeddedServer:
-        server = EmbeddedServer(Path(rest), context.clock, os.urandom)
+        server = EmbeddedServer(path, context.clock, os.urandom)
         if behind_s := server.stepped_back_s():
             note(
                 f"warning: the clock stands {behind_s:.0f} s before the last thing that was done here: until it has "
@@ -67,3 +66,19 @@ def serve(context: Context, server_address: str, where: str, tls_cert: Path | No
             uvicorn.run([listener])
     finally:
         worker.close()
+
+
+@click.command("backup")
+@click.argument("copy", type=click.Path(path_type=Path))
+@server_file_option
+@common_options
+def backup(context: Context, copy: Path, server_address: str) -> None:
+    """Copy a server, while it is in use, to the file COPY and its key beside it: `embedded:COPY` is a server too.
+
+    Whoever has both files has every seed. Codes that were used after the copy was made are new to it.
+    """
+    from provision.servers.embedded.backup import back_up
+    from provision.servers.embedded.keys import key_path
+
+    back_up(server_file(server_address), copy)
+    context.result({"server": f"embedded:{copy}", "key_file": str(key_path(copy))}, f"{copy} and {key_path(copy)}")

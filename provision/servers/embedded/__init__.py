@@ -11,6 +11,7 @@
     attempts  what becomes of a code: turned away, accepted or charged
     audit     who, what, when, outcome; never a code or a seed
     api_tokens  what lets a program in over HTTP (servers/service)
+    backup    a copy of a file that is in use
     backend   EmbeddedServer: one transaction an operation
 
 What it promises: a step is accepted once per device, also by two processes on one file, also after a crash, after
