@@ -153,6 +153,7 @@ def test_openapi_has_the_table_and_nothing_else(world: World) -> None:
         shown = told["paths"][route.path][route.method.lower()]
         assert shown["summary"] == route.summary
         assert [*shown["security"][0]] == [*told["components"]["securitySchemes"]]
+        assert {"401", "403", "422", "503"} < shown["responses"].keys()
         for role in Role:
             assert (role.value in shown["description"]) == (role in route.scopes)
 

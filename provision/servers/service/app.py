@@ -54,6 +54,7 @@ def create_app(worker: Worker) -> FastAPI:
         description="Checks codes of hardware tokens and apps, and keeps who has which. docs/SERVER.md tells more.",
         docs_url=None,  # FastAPI's page runs scripts from another host, where API tokens are typed in
         redoc_url=None,
+        responses=problems.RESPONSES,
     )
     app.state.worker = worker
     app.include_router(_router)

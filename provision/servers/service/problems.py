@@ -1,11 +1,11 @@
 """How an error is told over HTTP: a status code, and `{"error": {"type", "message", "hint", ...its attributes}}`.
 
-    400  no JSON                            409  AlreadyRegistered, CodeReplayed, Rejected for any other reason
     401  no API token, or an unknown one    413  too large
     403  not with this role                 422  InputError, CodeMismatch
     404  no such device, no such route      429  Throttled (Retry-After)
     405  no such method                     500  a defect of ours
     408  too slow                           503  the file cannot be used now
+    409  AlreadyRegistered, CodeReplayed, Rejected for any other reason
 
 `type` is the class in provision/errors.py, and what a program should look at: a status code says less.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse
 
 from provision.errors import (
@@ -46,6 +47,28 @@ _BY_CODE = {
     "too-large": 413,
 }
 _OTHERWISE = 409
+
+
+class Told(BaseModel):
+    """`type`: what a program should look at. Some have more: `code`, `retry_after_s`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    message: str
+    hint: str | None
+
+
+class Problem(BaseModel):
+    """What every refusal is."""
+
+    error: Told
+
+
+# For OpenAPI: any route may be answered so.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 503)
+}
 
 
 def answer(error: ProvisionError) -> JSONResponse:
