@@ -26,17 +26,21 @@ if TYPE_CHECKING:
     default="127.0.0.1:0",
     help="Where to listen (default: a free port of this machine, which is told).",
 )
-@click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="The certificate (chain), PEM.")
-@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@click.option("--tls-cert-file", metavar="FILE", type=click.Path(path_type=Path), help="The certificate (chain), PEM.")
+@click.option("--tls-key-file", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
 @common_options
-def serve(context: Context, server_address: str, where: str, tls_cert: Path | None, tls_key: Path | None) -> None:
+def serve(
+    context: Context, server_address: str, where: str, tls_cert_file: Path | None, tls_key_file: Path | None
+) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C, which let what is under way be finished.
 
     Who may come is said by `provision server api-token`. The address is told when it listens.
     """
     path = server_file(server_address)
-    if (tls_cert is None) != (tls_key is None):
-        raise UsageError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key, or neither")
+    if (tls_cert_file is None) != (tls_key_file is None):
+        raise UsageError(
+            "TLS needs a certificate and its key", hint="give both --tls-cert-file and --tls-key-file, or neither"
+        )
     try:
         from provision.servers.service import run
         from provision.servers.service.app import create_app
@@ -54,13 +58,16 @@ def serve(context: Context, server_address: str, where: str, tls_cert: Path | No
             )
         return server
 
-    tls = None if tls_cert is None or tls_key is None else run.TlsFiles(tls_cert, tls_key)
+    tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
     worker = Worker(open_file)
     try:
         uvicorn = run.prepare(create_app(worker), tls)
         with run.listen(where) as listener:
             if not run.stays_on_this_machine(listener) and tls is None:
-                note("warning: API tokens and codes cross the network in the clear: give --tls-cert and --tls-key")
+                note(
+                    "warning: API tokens and codes cross the network in the clear: "
+                    "give --tls-cert-file and --tls-key-file"
+                )
             url = run.url_of(listener, tls)
             context.result({"server": url}, url)
             uvicorn.run([listener])

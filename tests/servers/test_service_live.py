@@ -116,19 +116,6 @@ def test_a_clock_that_was_stepped_back_is_told_at_the_start(world: World) -> Non
     assert "warning: the clock stands 86400 s before the last thing that was done here" in told
 
 
-def test_a_database_that_another_program_holds(world: World, running: Serving) -> None:
-    server = world.at(running.url)
-    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Unreachable, match="cannot use its database now"):
-            server.check("alice", code(NOW))
-        other.execute("ROLLBACK")
-    assert outcome_of(server, code(NOW)) == NOW  # not spent
-    running.process.send_signal(signal.SIGTERM)
-    _, told = running.process.communicate(timeout=30)
-    assert f"{world.path} is held by another process" in told
-
-
 def test_a_full_disk(world: World, running: Serving) -> None:
     resource = pytest.importorskip("resource")
     server = world.at(running.url)
@@ -210,7 +197,7 @@ def until_heard(world: World, running: Serving) -> None:
 
 def test_over_tls(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cert, key = certificate(tmp_path)
-    with world.serving("--tls-cert", str(cert), "--tls-key", str(key)) as running:
+    with world.serving("--tls-cert-file", str(cert), "--tls-key-file", str(key)) as running:
         assert running.url.startswith("https://127.0.0.1:")
         with pytest.raises(Unreachable, match=r"does not prove that it is 127\.0\.0\.1"):
             world.at(running.url).list()
@@ -312,9 +299,9 @@ def test_a_client_that_never_finishes_what_it_says(monkeypatch: pytest.MonkeyPat
         (("--listen", "127.0.0.1:x"), 2, "is no place to listen at"),
         (("--listen", "127.0.0.1:65536"), 2, "is no place to listen at"),
         (("--listen", "203.0.113.1:0"), 2, "cannot listen at"),
-        (("--tls-cert", "x"), 2, "needs a certificate and its key"),
-        (("--tls-cert", "nowhere", "--tls-key", "nowhere"), 9, "cannot be read"),
-        (("--tls-cert", "server.db", "--tls-key", "server.db"), 9, "cannot be used"),
+        (("--tls-cert-file", "x"), 2, "needs a certificate and its key"),
+        (("--tls-cert-file", "nowhere", "--tls-key-file", "nowhere"), 9, "cannot be read"),
+        (("--tls-cert-file", "server.db", "--tls-key-file", "server.db"), 9, "cannot be used"),
     ],
 )
 def test_serving_refused(
