@@ -8,10 +8,10 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from provision.clock import Clock
+from provision.closing import Closing
 from provision.errors import (
     AlreadyRegistered,
     CodeMismatch,
@@ -42,7 +42,7 @@ def open_address(rest: str, clock: Clock) -> EmbeddedServer:
     return EmbeddedServer(Path(rest), clock, os.urandom)
 
 
-class EmbeddedServer:
+class EmbeddedServer(Closing):
     """A ServerBackend (provision/servers/backend.py) in a file. Processes may share the file; threads, no instance.
 
     A refused code is charged, and an accepted one spent, in the very transaction that judged it, before the caller
@@ -94,14 +94,6 @@ class EmbeddedServer:
 
     def close(self) -> None:
         self._storage.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # codes
 
