@@ -29,7 +29,7 @@ from tests.drift.strategies import MODEL, TREF, YEAR, Truth, lives
 from tests.drift.test_drift_fleet import fleet
 
 _LABELS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d %H:%M")
-spans = st.tuples(st.integers(0, 4_000_000_000), st.integers(1, 3_000_000_000))
+spans = st.tuples(st.integers(0, 4_000_000_000), st.one_of(*[st.integers(1, 10**digits) for digits in range(1, 10)]))
 
 
 def read(label: str) -> float:
@@ -132,6 +132,10 @@ def test_any_clock_is_drawn_within_the_columns(
         drawing = text.partition("\n\n")[0]
         assert max(map(len, drawing.splitlines())) <= columns
         assert "*" in drawing
+        if isinstance(picture, OffsetPicture):
+            labels = [label for label in drawing.splitlines()[-1].split("  ") if label]
+            moments = [read(label.strip()) for label in labels]
+            assert moments == sorted(moments) != []
 
 
 wild = st.integers(-(10**29), 10**29) | st.integers(-(10**12), 10**12) | st.integers(TREF - 9, TREF + 9)
@@ -147,6 +151,13 @@ def test_any_document_is_drawn_or_refused(seen: list[tuple[int, int]], until_s: 
         assert draw(picture, 80)
         polygon = polygon_picture(diagnosis.estimate, observations)
         assert polygon is None or draw(polygon, 80)
+
+
+@pytest.mark.parametrize("unix_s", [7 * 10**22, -(10**12), 253_402_300_000])
+def test_a_time_beyond_the_calendar_is_refused(unix_s: int) -> None:
+    seen = Observation(*[Fraction(unix_s)] * 4)
+    with pytest.raises(InputError, match="calendar"):
+        pictured(Document(replace(MODEL, tref_s=Fraction(unix_s)), (seen,), 30, 0))
 
 
 def logins(rate_ppm: int, count: int = 10, *, jump_s: int = 0) -> Document:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from provision.drift.diagnosis import Diagnosis
 from provision.drift.document import Document
 from provision.drift.estimate import YEAR_S, Estimate, Interval
-from provision.drift.moments import DAY_S
+from provision.drift.moments import DAY_S, calendar
 from provision.drift.observation import PPM
 from provision.drift.outlook import Outlook, present
 from provision.drift.profiles import Memory
@@ -89,7 +89,8 @@ def offset_picture(
     document: Document, diagnosis: Diagnosis, ahead: Outlook | None, until_s: Fraction | None = None
 ) -> OffsetPicture:
     """`ahead`: what `diagnosis` (or the present clock of it) means at a server. `until_s`: show the time until then;
-    None: until the last date, if that is not much further than one has looked back."""
+    None: until the last date, if that is not much further than one has looked back. Raises InputError beyond the
+    calendar's years."""
     seen, now = document.observations, present(document.model, document.observations, diagnosis)
     begins_s = min((one.b for one in seen), default=document.model.tref_s)
     dates = _dates(ahead)
@@ -98,6 +99,8 @@ def offset_picture(
     if until_s is None or until_s < last_s + 1:
         until_s = _until(begins_s, last_s, dates)
     margin_s = (until_s - begins_s) * _MARGIN
+    for unix_s in (begins_s - margin_s, until_s + margin_s):
+        calendar(unix_s)  # beyond it there are no labels, and floats cannot tell seconds apart
     runs = diagnosis.runs or ((*(i for i in range(len(seen)) if i not in diagnosis.dropped),),)
     clocks = [Estimate.of(document.model, [seen[i] for i in run]) for run in runs[:-1]] + [now]
     return OffsetPicture(

@@ -67,7 +67,7 @@ class _Canvas:
         below = ""
         for column, label in places.items():
             start = min(_LABEL + column - len(label) // 2, _LABEL + self.columns - len(label))
-            if start > len(below):
+            if start >= len(below) + 2:
                 below = below.ljust(start) + label
         return [*lines, below]
 
