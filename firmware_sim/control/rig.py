@@ -51,6 +51,11 @@ class Rig:
         self._insert()
         return self._port.address
 
+    @property
+    def noticed(self) -> bool:
+        """Whether hosts can have noticed the token."""
+        return self._plug.noticed
+
     def close(self) -> None:
         """Unplug for good, if it ever hung on a port."""
         if self._port is not None:

@@ -85,8 +85,8 @@ class Fleet:
 
 
 def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: Callable[[str], None]) -> None:
-    """Serve until SIGTERM, SIGINT or `stop`. `announce` gets a line for each token, once all of them are served.
-    `warn`: something for a person, while it serves.
+    """Serve until SIGTERM, SIGINT or `stop`. `announce` gets a line for each token, once all of them are served and
+    noticed (Port.noticed), or 2 s later. `warn`: something for a person, while it serves.
 
     Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again.
     """
@@ -101,19 +101,22 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: 
             from firmware_sim.control.capture import capture
 
             options = replace(options, recorder=stack.enter_context(capture(fleet.capture, fleet.clock, warn)))
-        lines = [
-            stack.enter_context(_served(fleet, options, number, rng, loop, directory))
-            for number, rng in enumerate(_generators(fleet))
-        ]
-        announce(lines)
+        rigs, lines = zip(
+            *(
+                stack.enter_context(_served(fleet, options, number, rng, loop, directory))
+                for number, rng in enumerate(_generators(fleet))
+            ),
+            strict=True,
+        )
+        loop.when(lambda: all(rig.noticed for rig in rigs), lambda: announce(list(lines)))
         loop.run()
 
 
 @contextlib.contextmanager
 def _served(
     fleet: Fleet, options: PortOptions, number: int, rng: random.Random, loop: Loop, directory: Path
-) -> Iterator[dict[str, str]]:
-    """One token on its port, with its control channel: what to announce of it."""
+) -> Iterator[tuple[Rig, dict[str, str]]]:
+    """One token on its port, with its control channel, and what to announce of it."""
     with contextlib.ExitStack() as stack:
         rig, serial = _make(fleet, number, rng, loop, stack)
         stack.callback(rig.close)
@@ -121,7 +124,8 @@ def _served(
         place = fleet.control_path or directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}"
         control = _control(fleet, loop, place, rig)
         stack.callback(control.close)
-        yield {"serial": serial, "family": fleet.family.name, "address": address, "control": str(control.address)}
+        told = {"serial": serial, "family": fleet.family.name, "address": address, "control": str(control.address)}
+        yield rig, told
 
 
 def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:

@@ -32,6 +32,10 @@ class Port(Protocol):
     @property
     def plugged(self) -> bool: ...
 
+    @property
+    def noticed(self) -> bool:
+        """Whether the other end has noticed the token, so that who follows the address finds it."""
+
     def plug(self) -> None:
         """Open the line, perhaps at another address than before. Raises PortError."""
 

@@ -49,6 +49,10 @@ class PtyPort:
     def plugged(self) -> bool:
         return self._stream is not None
 
+    @property
+    def noticed(self) -> bool:
+        return self.plugged
+
     def plug(self) -> None:
         if self._stream is not None:
             return

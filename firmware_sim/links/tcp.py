@@ -35,6 +35,10 @@ class TcpPort:
     def plugged(self) -> bool:
         return self._listener.is_open
 
+    @property
+    def noticed(self) -> bool:
+        return self.plugged
+
     def plug(self) -> None:
         self._listener.open()
 

@@ -80,6 +80,10 @@ class UsbipPort:
     def plugged(self) -> bool:
         return self._listener.is_open
 
+    @property
+    def noticed(self) -> bool:
+        return self.plugged
+
     def plug(self) -> None:
         self._listener.open()
 

@@ -42,6 +42,10 @@ class VhciPort:
     def plugged(self) -> bool:
         return self._connection is not None
 
+    @property
+    def noticed(self) -> bool:
+        return self.plugged
+
     def plug(self) -> None:
         """Returns when the kernel has enumerated the token, which other tokens of this loop have to wait for."""
         if self._connection is not None:

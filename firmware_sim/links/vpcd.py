@@ -5,17 +5,21 @@ is a control: power off, power on, reset, tell the ATR; only the last is answere
 and its response APDU goes back the same way. A card is in the reader for as long as the connection lasts: the token
 dials the reader, hangs up when it loses its power, and dials again when either side came back.
 
+A reader that did not see the card of before leave takes the new one for it, and pcscd holds on to that one's ATR,
+sessions and failures for ever. It looks for a card by asking for its ATR, about every 0.4 s; any other use of the
+reader may find the old card gone as well, and tells nobody. So a card that arrives lets MISSES looks find an empty
+reader first: it takes the call, hangs up at the question, and calls again.
+
 There is no time extension on this wire: while a touch is awaited the reader waits, and with it every program.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from firmware_sim.links.loop import Loop
+from firmware_sim.links.loop import READ, WRITE, Loop
 from firmware_sim.links.port import LOOPBACK, Lines, PortError, PortOptions
 from firmware_sim.links.recorded import recorded_channel
 from firmware_sim.links.stream import Stream
@@ -27,12 +31,9 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 0x8C7B  # vpcd's own; the reader's second slot listens on the port after it
 DEFAULT_READER = "Virtual PCD 00 00"  # vpcd's own, in Debian too, and its first slot
 
-LOOKS = 2  # pcscd 1.9.9's, before it powers a new card
-
+MISSES = 2  # one look may be the reader's user's, whom nobody hears
 _DIAL_S = 2.0  # how long to wait for the first connection
-_REDIAL_S = 0.2  # vpcd looks for a new card about every 0.4 s
-_UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK}
-
+_REDIAL_S = 0.2
 
 _POWER_OFF, _POWER_ON, _RESET, _ASK_ATR = b"\0", b"\1", b"\2", b"\4"
 _POWER = {_POWER_OFF, _POWER_ON, _RESET}
@@ -43,14 +44,13 @@ def encode(message: bytes) -> bytes:
     return len(message).to_bytes(2, "big") + message
 
 
+_LOOK = encode(_ASK_ATR)
+
+
 class VpcdCard:
     """A DeviceLink that speaks vpcd's messages.
 
     `atr`: the card's. `removed`: called when the card is gone, which on this wire means to hang up.
-
-    A card that has just been put in is looked at (its ATR is asked for) LOOKS times and then powered. One looked at
-    once more, or given a command, is taken for the card of before, because it came between two looks: pcscd would hold
-    on to that card's ATR, sessions and failures for ever. So it goes away again, at the very look.
     """
 
     def __init__(self, channel: ApduChannel, atr: bytes, removed: Callable[[], None]) -> None:
@@ -59,8 +59,7 @@ class VpcdCard:
         self._removed = removed
         self._received = bytearray()
         self._waiting = False  # a command waits for a person
-        self._looks = 0  # since it was put in
-        self._powered = False  # at least once since then
+        self.powered = False  # at least once since it was put in: the reader has noticed it
 
     def receive(self, data: bytes) -> list[bytes]:
         self._received += data
@@ -82,8 +81,7 @@ class VpcdCard:
 
     def disconnect(self) -> None:
         self._received.clear()
-        self._looks = 0
-        self._powered = False
+        self.powered = False
         self._reset()
         self._removed()
 
@@ -97,19 +95,15 @@ class VpcdCard:
         return message
 
     def _answer(self, message: bytes) -> bytes | None:
-        is_command, asks_atr = len(message) > 1, message == _ASK_ATR
-        if not self._powered and (is_command or (asks_atr and self._looks == LOOKS)):
-            self.disconnect()
-        elif is_command:
+        if len(message) > 1:
             # A command that comes while another waits replaces it, as the channel has it.
             response = self._carried_out(lambda: self._channel.transmit(message))
             self._waiting = response is None
             return None if response is None else encode(response)
-        elif asks_atr:
-            self._looks += not self._powered
+        if message == _ASK_ATR:
             return self._atr
-        elif message in _POWER:
-            self._powered |= message != _POWER_OFF
+        if message in _POWER:
+            self.powered |= message == _POWER_ON
             self._reset()
         return None
 
@@ -135,13 +129,11 @@ class VpcdPort:
         self._lines = lines
         self._target = (host, port)
         self._reader = reader
-        self._line: DeviceLink = lines.line(
-            lambda channel: VpcdCard(recorded_channel(channel, recorder), lines.family.atr, self._hang_up)
-        )
+        self._line = lines.line(lambda channel: self._make_card(channel, recorder))
         self._plugged = False
-        self._dialling: socket.socket | None = None
-        self._connection: socket.socket | None = None
-        self._stream: Stream | None = None
+        self._misses = MISSES  # looks that have yet to find the reader empty
+        self._connection: socket.socket | None = None  # to the reader, also while it is being dialled
+        self._served: _Watch | Stream | None = None  # the connection in the loop; a Stream once the card is in
 
     @property
     def address(self) -> str:
@@ -150,6 +142,10 @@ class VpcdPort:
     @property
     def plugged(self) -> bool:
         return self._plugged
+
+    @property
+    def noticed(self) -> bool:
+        return self._card.powered
 
     def plug(self) -> None:
         if self._plugged:
@@ -164,23 +160,78 @@ class VpcdPort:
             ) from None
         self._target = connection.getpeername()[:2]  # from now on without asking for the name again
         self._plugged = True
-        self._connected(connection)
+        connection.setblocking(False)
+        self._connection = connection
+        self._arrive()
 
     def unplug(self) -> None:
         self._plugged = False
         self._line.disconnect()
-        self._give_up()
+        self._hang_up()
 
     def after_reply(self, action: Callable[[], None]) -> None:
-        self._loop.when(lambda: self._stream is None or self._stream.drained, action)
+        self._loop.when(lambda: not isinstance(self._served, Stream) or self._served.drained, action)
 
-    def _connected(self, connection: socket.socket) -> None:
+    def _make_card(self, channel: ApduChannel, recorder: Recorder | None) -> DeviceLink:
+        self._card = VpcdCard(recorded_channel(channel, recorder), self._lines.family.atr, self._removed)
+        return self._card
+
+    def _removed(self) -> None:
+        """The card is out of the reader, or the reader is gone."""
+        if isinstance(self._served, Stream):
+            self._try_later()
+
+    def _try_later(self) -> None:
+        self._hang_up()
+        self._loop.repeat(self._tried, _REDIAL_S)
+
+    def _tried(self) -> bool:
+        """Whether nothing is left to try: the reader is being dialled, or the cable is out."""
+        if not self._plugged or self._connection is not None:
+            return True
+        if self._lines.carries:
+            self._dial()
+        return self._lines.carries
+
+    def _dial(self) -> None:
+        connection = socket.socket(socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET)
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.connect_ex(self._target)
         self._connection = connection
-        self._stream = Stream(
-            self._loop, connection.fileno(), self._read, connection.send, self._line, self._line.disconnect
-        )
+        self._served = _Watch(self._loop, connection.fileno(), self._answered, WRITE)
+
+    def _answered(self) -> None:
+        connection = self._leave_loop()
+        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._try_later()
+        else:
+            self._arrive()
+
+    def _arrive(self) -> None:
+        """The reader has been reached."""
+        assert self._connection is not None
+        fd = self._connection.fileno()
+        if not self._lines.carries:
+            self._try_later()  # it would wait for a mute card
+        elif self._misses:
+            self._served = _Watch(self._loop, fd, self._looked_for, READ)
+        else:
+            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._served = Stream(self._loop, fd, self._read, self._connection.send, self._line, self._line.disconnect)
+
+    def _looked_for(self) -> None:
+        """The reader asks whether a card is there, or has hung up."""
+        connection = self._leave_loop()
+        try:
+            looked = bool(connection.recv(len(_LOOK)))
+        except OSError:
+            looked = False
+        if not looked:
+            self._try_later()
+            return
+        self._misses -= 1
+        connection.close()
+        self._dial()
 
     def _read(self, size: int) -> bytes:
         assert self._connection is not None
@@ -191,40 +242,41 @@ class VpcdPort:
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return data
 
+    def _leave_loop(self) -> socket.socket:
+        """The connection, which nothing serves from now on."""
+        assert self._connection is not None
+        assert self._served is not None
+        self._served.close()
+        self._served = None
+        return self._connection
+
     def _hang_up(self) -> None:
-        """The card is out of the reader, or the reader is gone."""
-        if self._stream is None or self._connection is None:
-            return
-        self._stream.close()
-        self._connection.close()
-        self._stream = self._connection = None
-        self._loop.repeat(self._dialled, _REDIAL_S)
+        """Nothing if there is no connection. The next card begins its arrival anew."""
+        self._misses = MISSES
+        if self._served is not None:
+            self._leave_loop()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
-    def _dialled(self) -> bool:
-        """Try to put the card back into the reader: whether nothing is left to try."""
-        if not self._plugged or self._connection is not None:
-            return True
-        if not self._lines.carries:
-            self._give_up()  # a reader that has taken the call already would wait for a mute card
-            return False
-        if self._dialling is None:
-            family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
-            self._dialling = socket.socket(family, socket.SOCK_STREAM)
-            self._dialling.setblocking(False)
-        code = self._dialling.connect_ex(self._target)
-        if code in _UNDER_WAY:
-            return False
-        dialling, self._dialling = self._dialling, None
-        if code not in (0, errno.EISCONN):
-            dialling.close()
-            return False
-        self._connected(dialling)
-        return True
 
-    def _give_up(self) -> None:
-        if self._dialling is not None:
-            self._dialling.close()
-            self._dialling = None
+class _Watch:
+    """`ready()` is called whenever one of the `events` of `fd` comes, until `close`."""
+
+    def __init__(self, loop: Loop, fd: int, ready: Callable[[], None], events: int) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._callback = ready
+        self._closed = False
+        loop.add(fd, self._ready, events)
+
+    def close(self) -> None:
+        self._closed = True
+        self._loop.remove(self._fd)
+
+    def _ready(self, _events: int) -> None:
+        if not self._closed:  # earlier in the same turn
+            self._callback()
 
 
 def open_port(loop: Loop, lines: Lines, options: PortOptions) -> VpcdPort:

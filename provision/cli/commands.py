@@ -62,6 +62,7 @@ DRIFT = {
     "predict": ("provision.cli.drift_commands:predict", "say when a server will refuse a token's codes"),
     "measure": ("provision.cli.drift_measure:measure", "measure how fast a connected token's clock runs"),
     "fleet": ("provision.cli.drift_fleet:fleet", "judge all tokens: who fails first, and which batches are at fault"),
+    "plot": ("provision.cli.drift_plot:plot", "draw a clock, or a fleet's rates: here, or as SVG, PNG or HTML"),
     "observe": ("provision.cli.drift_observe:observe", "add what a token shows now to its observations"),
     "import": ("provision.cli.drift_import:import_command", "read observations from a server's history, or from CSV"),
     "find-clock": (

@@ -16,14 +16,15 @@ import click
 from provision.cli.context import Context, common_options
 from provision.cli.drift_options import at_option, input_option, lines_of, server_options
 from provision.cli.output import table
-from provision.drift.fleet import Batch, Token, assess_all, batches, by_urgency, histogram, portions
+from provision.drift.fleet import Batch, Token, assess_all, batches, by_urgency, portions
 from provision.drift.history import BATCHES
 from provision.drift.moments import iso_or_none
 from provision.drift.outlook import Server
+from provision.drift.plot.rates import RatesPicture, rates_picture
+from provision.drift.plot.terminal import draw_rates
 from provision.errors import UsageError
 
 PORTION = 200  # tokens that a process is given at a time
-_BAR = 40  # columns of the longest bar
 
 
 @click.command("fleet")
@@ -53,19 +54,27 @@ def fleet(
         raise UsageError("which server?", hint="give --server-profile, or --back-steps and --forward-steps")
     if at_s is None:
         at_s = Fraction(int(context.clock.now()))
-    with lines_of(file) as lines:
-        tokens = by_urgency(_labels_shared(assessed(lines, server, at_s, processes or os.cpu_count() or 1)))
-    suspects, bars = batches(tokens), histogram(tokens, bin_ppm)
+    tokens = judged(file, server, at_s, processes)
+    suspects = batches(tokens)
+    rates = rates_picture(tokens, suspects, bin_ppm)
     shown = tokens[: len(tokens) if context.as_json and top is None else 20 if top is None else top]
     context.result(
         {
             "count": len(tokens),
             "tokens": [_plain(token) for token in shown],
-            "rates": [{"from_ppm": low, "to_ppm": low + bin_ppm, "count": count} for low, count in bars],
+            "rates": [
+                {"from_ppm": bar.from_ppm, "to_ppm": bar.from_ppm + bin_ppm, "count": bar.count} for bar in rates.bars
+            ],
             "batches": [_plain_batch(batch) for batch in suspects],
         },
-        _told(tokens, shown, bars, bin_ppm, suspects),
+        _told(tokens, shown, rates),
     )
+
+
+def judged(file: str, server: Server, at_s: Fraction, processes: int | None = None) -> list[Token]:
+    """All tokens of a file, the most urgent first; None: in one process a core. Raises InputError."""
+    with lines_of(file) as lines:
+        return by_urgency(_labels_shared(assessed(lines, server, at_s, processes or os.cpu_count() or 1)))
 
 
 def assessed(lines: Iterable[str], server: Server, at_s: Fraction, processes: int) -> Iterator[Token]:
@@ -110,30 +119,22 @@ def _plain_batch(batch: Batch) -> dict[str, Any]:
     return {name: getattr(batch, name) for name in Batch.__slots__}
 
 
-def _told(
-    tokens: list[Token], shown: list[Token], bars: list[tuple[float, int]], bin_ppm: float, suspects: list[Batch]
-) -> str:
+def token_table(tokens: list[Token]) -> str:
+    rows = [["SERIAL", *(name.upper() for name in BATCHES), "MAY FAIL", "WILL FAIL", "PPM", "CLOCK"]]
+    for token in tokens:
+        ppm = "-" if token.rates_ppm is None else f"{token.rates_ppm[0]:+.2f} to {token.rates_ppm[2]:+.2f}"
+        days = [(iso_or_none(unix_s) or "never")[:10] for unix_s in (token.first_s, token.certain_s)]
+        if token.rates_ppm is None:
+            days = ["unknown", "unknown"]
+        labels = [label or "-" for label in token.labels]
+        rows.append([token.serial, *labels, *days, ppm, ", ".join(token.causes) or "-"])
+    return table(rows)
+
+
+def _told(tokens: list[Token], shown: list[Token], rates: RatesPicture) -> str:
     parts = [f"{len(tokens)} tokens"]
     if shown:
-        rows = [["SERIAL", *(name.upper() for name in BATCHES), "MAY FAIL", "WILL FAIL", "PPM", "CLOCK"]]
-        for token in shown:
-            rates = "-" if token.rates_ppm is None else f"{token.rates_ppm[0]:+.2f} to {token.rates_ppm[2]:+.2f}"
-            days = [(iso_or_none(unix_s) or "never")[:10] for unix_s in (token.first_s, token.certain_s)]
-            if token.rates_ppm is None:
-                days = ["unknown", "unknown"]
-            labels = [label or "-" for label in token.labels]
-            rows.append([token.serial, *labels, *days, rates, ", ".join(token.causes) or "-"])
-        parts.append(table(rows))
-    if bars:
-        most = max(count for _, count in bars)
-        lines = [
-            f"{low:+8.2f} to {low + bin_ppm:+8.2f} ppm  {count:>6}  {'#' * round(count * _BAR / most)}".rstrip()
-            for low, count in bars
-        ]
-        parts.append("\n".join(lines))
-    parts += [
-        f"{batch.label} {batch.value}: {batch.count} of {batch.size} are {batch.fault}, elsewhere"
-        f" {batch.elsewhere:.1%}; by chance: {batch.chance:.1g}"
-        for batch in suspects
-    ]
-    return "\n\n".join(parts)
+        parts.append(token_table(shown))
+    if rates.bars:
+        parts.append(draw_rates(rates))
+    return "\n\n".join([*parts, *rates.batches])

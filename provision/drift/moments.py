@@ -25,13 +25,17 @@ def moment(text: str, what: str) -> Fraction:
     return Fraction((read - _EPOCH) // timedelta(microseconds=1), 1_000_000)
 
 
-def iso(unix_s: Fraction | int) -> str:
-    """To the second in which it lies. Raises InputError beyond the calendar's years."""
+def calendar(unix_s: Fraction | float) -> datetime:
+    """The second in which it lies, in UTC and without saying so. Raises InputError beyond the calendar's years."""
     try:
-        when = _EPOCH + timedelta(seconds=int(unix_s // 1))
+        return (_EPOCH + timedelta(seconds=int(unix_s // 1))).replace(tzinfo=None)
     except OverflowError:
         raise InputError("a time beyond the calendar's years: are these Unix seconds?") from None
-    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def iso(unix_s: Fraction | int) -> str:
+    """To the second in which it lies. Raises InputError beyond the calendar's years."""
+    return f"{calendar(unix_s).isoformat(timespec='seconds')}Z"
 
 
 def iso_or_none(unix_s: Fraction | int | None) -> str | None:

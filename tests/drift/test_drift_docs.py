@@ -10,6 +10,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from provision.cli.main import main
 from provision.drift.profiles import PROFILES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "DRIFT.md"
+FLEET = PAGE.parent / "pictures" / "fleet.csv"
 HEAD = "| `--server-profile` | server | accepts | its window moves | stores | known from |"
 FILES = {"csv": "logins.csv", "codes": "codes.txt", "seed": "seed.txt"}  # by the kind of block that they are
 MOVES = {
@@ -43,18 +45,18 @@ def table() -> str:
 
 
 @contextlib.contextmanager
-def folder(page: str) -> Iterator[None]:
-    """A directory with the page's files in it, as the present one."""
+def folder(page: str, directory: Path) -> Iterator[None]:
+    """An empty directory as the present one, with the files in it that the page shows or names."""
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as directory:
-        os.chdir(directory)
-        try:
-            for kind, name in FILES.items():
-                (content,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-                Path(name).write_text(content, "utf-8")
-            yield
-        finally:
-            os.chdir(before)
+    os.chdir(directory)
+    try:
+        for kind, name in FILES.items():
+            (content,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+            Path(name).write_text(content, "utf-8")
+        shutil.copy(FLEET, ".")
+        yield
+    finally:
+        os.chdir(before)
 
 
 def shown(commands: list[str]) -> str:
@@ -77,7 +79,7 @@ def rewritten(page: str) -> str:
     def run(match: re.Match[str]) -> str:
         return f"```console\n{shown(re.findall(r'^[$] (.*)$', match[1], flags=re.MULTILINE))}```\n"
 
-    with folder(page):
+    with tempfile.TemporaryDirectory() as directory, folder(page, Path(directory)):
         page = re.sub(r"^```console\n(.*?)^```\n", run, page, flags=re.MULTILINE | re.DOTALL)
     before, _, after = page.partition(HEAD)
     rest = re.sub(r"\A(\n\|.*)*\n?", "", after)

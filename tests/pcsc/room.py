@@ -117,7 +117,7 @@ class Room:
 
     @contextmanager
     def token(self, *options: str, slot: int = 0, clock: Path | None = None) -> Iterator[Token]:
-        """A token that `firmware-sim run` makes of `options`, in the reader and noticed there."""
+        """A token that `firmware-sim run` makes of `options`; it speaks once the reader has noticed it."""
         reader = f"{self.name} 00 {slot:02d}"
         wire = ("--link", "vpcd", "--dial", str(_PORT + slot), "--reader-name", reader)
         time = () if clock is None else ("--clock", f"file:{clock}")
@@ -127,7 +127,6 @@ class Room:
             line = process.stdout.readline()
             assert line.startswith("{"), line + process.stdout.read()
             born = json.loads(line)
-            self.wait_for_card(reader)
             with ControlClient(parse_address(born["control"])) as control:
                 yield Token(born["serial"], born["address"], reader, control, clock)
         finally:

@@ -309,8 +309,31 @@ def test_a_token_with_a_key_of_its_own(molto):
 def test_a_wrong_key_costs_one_try_and_no_more(molto):
     molto.token._chip.change_key(molto2.sm4_key(b"somebody's key"))
     with pytest.raises(AdminKeyIncorrect) as caught:
-        run(molto)
+        run(molto, token_key=Secret(b"another one's key"))
     assert caught.value.attempts_remaining == 7
+    assert molto.entry() is None
+
+
+def test_a_key_of_the_organisations_from_before_the_first_job(molto):
+    with molto.session() as session:
+        session.authenticate(None)
+        keys.take_over(session, session.info(), MASTER, molto.owner)
+    assert run(molto).entry.state is State.DONE
+    assert molto.token.inspect()["attempts_remaining"] == 8
+    assert keys.CHANGING not in steps_of(molto), "there was nothing to change"
+    molto.clock.advance(31)
+    assert molto.retire().state is State.RETIRED
+
+
+def test_a_key_that_is_nobodys_here_leaves_tries(molto):
+    """Two keys are presented while there are tries to spare, then one."""
+    molto.token._chip.change_key(molto2.sm4_key(b"somebody's key"))
+    left = []
+    for _ in range(3):
+        with pytest.raises(AdminKeyIncorrect) as caught:
+            run(molto)
+        left.append(caught.value.attempts_remaining)
+    assert left == [6, 5, 4]
     assert molto.entry() is None
 
 
@@ -365,6 +388,8 @@ def test_a_wipe_behind_the_jobs_back_can_be_put_on_record(molto):
     run(molto)
     with molto.session() as session, molto.ledger() as ledger:
         reset(session, session.info(), molto.owner, ledger)
+    with pytest.raises(UsageError, match="no longer on it"):
+        run(molto)
     molto.retire()
     assert run(molto).entry.state is State.DONE
     assert molto.token.inspect()["attempts_remaining"] == 8

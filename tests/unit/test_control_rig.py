@@ -45,6 +45,10 @@ class MemoryPort:
     def address(self) -> str:
         return f"memory:{self.plugs}"
 
+    @property
+    def noticed(self) -> bool:
+        return self.plugged
+
     def plug(self) -> None:
         self.plugged = True
         self.plugs += 1

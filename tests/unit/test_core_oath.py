@@ -393,18 +393,34 @@ def test_another_command_and_a_reset_abandon_the_wait(bench: Bench, host: Host) 
     assert record(host).counter == 0
 
 
-def test_the_touch_is_for_whoever_waits_longest(bench: Bench, host: Host) -> None:
-    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
+@pytest.mark.parametrize("turn", [1, -1], ids=["the older channel first", "the younger channel first"])
+def test_the_touch_is_for_whoever_waits_longest(bench: Bench, host: Host, turn: int) -> None:
+    for name in "ab":
+        put(host, name, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
     other = Host(bench.token.open_channel())
     other.select()
-    assert ask(other) is None
+    (first, its_name), (second, its_other) = [(host, "a"), (other, "b")][::turn]
+    assert ask(first, its_name) is None
     bench.clock.advance(1)
+    assert ask(second, its_other) is None
+    assert bench.token.screen() == f"touch? {its_name}"
+    bench.token.press_button()
+    assert second.channel.poll() is None
+    assert first.channel.poll() is not None
+    assert bench.token.screen() == f"touch? {its_other}"
+    bench.token.press_button()
+    assert second.channel.poll() is not None
+
+
+def test_a_reply_that_nobody_fetched_is_not_the_next_commands(bench: Bench, host: Host) -> None:
+    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
     assert ask(host) is None
     bench.token.press_button()
+    assert ask(host) is None
     assert host.channel.poll() is None
-    assert other.channel.poll() is not None
     bench.token.press_button()
-    assert host.channel.poll() is not None
+    host.channel.reset()
+    assert host.channel.poll() is None
 
 
 def test_what_changed_while_it_waited_counts(bench: Bench, host: Host) -> None:

@@ -18,6 +18,7 @@ from firmware_sim.links.usb_device import MAX_WAITING, MAX_WAITING_BYTES, Overlo
 from firmware_sim.links.usb_pipes import FULL
 from firmware_sim.testing.bench import make_bench
 from provision.wire import ccid, framing, usb, usbip
+from provision.wire.apdu import Command, Sw, encode_command
 from provision.wire.usb_descriptors import (
     CcidDescriptor,
     CdcCallManagement,
@@ -334,6 +335,18 @@ class TestReader:
         assert isinstance(power, ccid.DataBlock) and power.data == host.cable.family.atr
         answer = host.reader(ccid.XfrBlock(0, 2, data=SELECT))
         assert isinstance(answer, ccid.DataBlock) and answer.data.endswith(b"\x90\x00")
+
+    def test_the_longest_command_is_as_long_as_the_descriptor_says(self, host: Host) -> None:
+        told = Configuration.decode(descriptor(host, usb.DescriptorType.CONFIGURATION) or b"")
+        longest = (
+            next(d.dwMaxCCIDMessageLength for d in told.descriptors if isinstance(d, CcidDescriptor)) - ccid.HEADER
+        )
+        assert longest == host.cable.family.limits.max_apdu
+        host.reader(ccid.IccPowerOn(0, 1))
+        apdu = encode_command(Command(0, 0xEE, 0, 0, bytes(longest - 7), None, True))
+        answer = host.reader(ccid.XfrBlock(0, 2, data=apdu))
+        assert isinstance(answer, ccid.DataBlock) and answer.data == Sw.INS_NOT_SUPPORTED.to_bytes(2, "big")
+        assert host.reader(ccid.XfrBlock(0, 3, data=apdu + b"\0")).error == ccid.SlotError.BAD_LENGTH
 
     @pytest.mark.parametrize("size", [0, 53, 54, 55, 118])
     def test_an_answer_of_a_multiple_of_64_ends_with_an_empty_packet(self, host: Host, size: int) -> None:
