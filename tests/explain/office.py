@@ -317,6 +317,25 @@ def slow_and_ageing(office: Office) -> Explanation:
     return _then(office, refused=2)
 
 
+def at_the_edge(office: Office) -> Explanation:
+    """A clock that is let in at some moments of a step and not at others."""
+    token = _usual(office, rate_ppm=-office.rng.uniform(16, 24))
+    device = office.server.list(ANN)[0]
+
+    def behind_s() -> float:
+        offset_s = token.oscillator.offset_s(office.true.now())
+        assert offset_s is not None
+        return device.drift_steps * 30 - offset_s
+
+    while behind_s() < 42:
+        office.weeks(1, without=ANN)
+    while int(token.device_s(office.true.now())) // 30 - office.true.now() // 30 - device.drift_steps >= -1:
+        office.pass_time(1)
+    assert not office.login(ANN, typing_s=0)
+    office.today()
+    return office.ask()
+
+
 def from_a_drawer(office: Office) -> Explanation:
     """Registered, and then not used for eighteen months."""
     for user in COLLEAGUES:

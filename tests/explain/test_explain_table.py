@@ -13,7 +13,7 @@ import pytest
 
 from provision.station.explain.case import Explanation
 from provision.station.explain.judge import UNDECIDED
-from tests.explain.office import TROUBLES, Office
+from tests.explain.office import TROUBLES, Office, at_the_edge
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "EXPLAIN.md"
 HEAD = "| what happened | `cause` | certainty |\n|---|---|---|\n"
@@ -43,6 +43,16 @@ def test_it_is_named_rightly_or_not_at_all(what: str) -> None:
     assert all(one.now and one.for_good for one in found)
     assert all(one.unknown for one in found if one.cause == UNDECIDED), "what would decide it"
     assert row(what, found) in PAGE.read_text("utf-8")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_clock_at_the_edge_is_not_told_from_a_mistyped_code(seed: int, tmp_path: Path) -> None:
+    """Both leave a refused code behind and codes that are good now: naming either would be a guess."""
+    office = Office.open(tmp_path / "server.db", seed)
+    found = at_the_edge(office)
+    office.server.close()
+    assert found.cause == UNDECIDED
+    assert any("a code that has just appeared" in what for what in found.unknown)
 
 
 def test_nine_of_ten_are_named() -> None:

@@ -40,7 +40,7 @@ def require_answerable(codes: Sequence[str], steps: range, parameters: OtpParame
 def charge(db: sqlite3.Connection, device: StoredDevice, now_s: float) -> Throttled | None:
     """Count a question before it is answered; why it is not answered, if it comes too soon. Either way it is on
     record, and a refused one does not make the next one later."""
-    asked = [entry for entry in audit.since(db, now_s - HOUR_S) if _counts(entry)]
+    asked = [entry for entry in audit.since(db, now_s - HOUR_S) if _counts(entry) and entry.at_s > now_s - HOUR_S]
     waits = [
         HOUR_S - (now_s - earlier[limit - 1].at_s)
         for earlier, limit in (

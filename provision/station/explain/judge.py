@@ -270,9 +270,9 @@ def _at_the_window(case: Case, token: _Token) -> _Where | None:
     if not expected - back <= fit.step <= expected + forward or is_spent:
         return _Where.OUTSIDE
     (low, high), (least, greatest) = made.offset_s, _surely_taken(case, token)
-    # Typing a code may take as long as it may have taken to read this one out: that is no fault of the clock.
-    late_s = case.allowance.delay_s
-    return _Where.INSIDE if least - late_s <= low and high <= greatest + late_s else _Where.EDGE
+    is_inside = least <= low and high <= greatest
+    half_a_step_s = Fraction(device.parameters.time_step_s, 2)
+    return _Where.INSIDE if is_inside or _drift_since_login_s(case, made) < half_a_step_s else _Where.EDGE
 
 
 def _may_be_the_servers(case: Case, others: Crowd, token: _Token, made: Clock) -> bool:
@@ -291,11 +291,14 @@ def _drifted_far(case: Case, token: _Token, made: Clock) -> bool:
     (low, high), (least, greatest) = made.offset_s, _surely_taken(case, token)
     if least <= high and low <= greatest:
         return False
+    return _drift_since_login_s(case, made) >= token.device.parameters.time_step_s
+
+
+def _drift_since_login_s(case: Case, made: Clock) -> Fraction:
+    """How far the clock may have drifted since the server last learnt where it is."""
     if made.before is None or made.before.last_s is None or not case.follows:
-        return True
-    since_s = made.seen.b - made.before.last_s
-    farthest_s = max(map(abs, made.before.rate_error_ppm)) * since_s / PPM
-    return farthest_s >= token.device.parameters.time_step_s
+        return max(map(abs, made.offset_s))
+    return max(map(abs, made.before.rate_error_ppm)) * (made.seen.b - made.before.last_s) / PPM
 
 
 def _surely_taken(case: Case, token: _Token) -> Interval:
