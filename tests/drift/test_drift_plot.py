@@ -199,6 +199,7 @@ def test_without_matplotlib_it_says_what_to_install(
         (("--input", "seen.json", "--fleet", "seen.json"), 2, "--fleet FILE"),
         (("--input", "seen.json", "--out", "clock.gif"), 2, ".svg, .png or .html"),
         (("--input", "seen.json", "--out", "missing/clock.svg"), 9, "cannot be written"),
+        (("--input", "seen.json", "--shift-s", "30"), 2, "--server-profile"),
         (("--input", "missing.json"), 9, "cannot be read"),
         (("--input", "mad.json", "--picture", "polygon"), 9, "no one clock fits"),
         (("--fleet", "empty.jsonl"), 9, "no token"),

@@ -78,7 +78,7 @@ def draw(picture: Picture, columns: int) -> str:
         return draw_offset(picture, columns)
     if isinstance(picture, PolygonPicture):
         return draw_polygon(picture, columns)
-    return draw_rates(picture)
+    return "\n\n".join([draw_rates(picture), *picture.batches])
 
 
 def draw_offset(picture: OffsetPicture, columns: int) -> str:

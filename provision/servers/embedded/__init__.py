@@ -9,6 +9,7 @@
     storage   the file: transactions, what can go wrong with it
     devices   rows <-> devices and accounts
     attempts  what becomes of a code: turned away, accepted or charged
+    questions where codes would fit: how often, how far, and the answer
     audit     who, what, when, outcome; never a code or a seed
     api_tokens  what lets a program in over HTTP (servers/service)
     backup    a copy of a file that is in use

@@ -19,13 +19,6 @@ LEVELS = list(scp03.Level)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
 def host(bench: Bench) -> Host:
     return Host(bench.token.open_channel())
 
