@@ -77,8 +77,8 @@ def register(
 
     An app takes the URI, or `provision token program --otpauth` writes it to a token.
     """
+    from provision.otpauth import OtpAuth, format_otpauth
     from provision.seeds.generate import generate
-    from provision.seeds.otpauth import OtpAuth, format_otpauth
     from provision.servers.backend import Registration
 
     parameters = parameters_from(digits, algorithm, time_step_s)

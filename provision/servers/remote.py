@@ -21,6 +21,7 @@ from provision.errors import (
     AlreadyRegistered,
     CodeMismatch,
     CodeReplayed,
+    Fallback,
     InputError,
     ProvisionError,
     Rejected,
@@ -29,10 +30,21 @@ from provision.errors import (
     UsageError,
 )
 from provision.model import Algorithm, OathType, OtpParameters, Secret
-from provision.servers.backend import Acceptance, Credential, Device, HistoryEntry, Registration, ServerCapability
+from provision.servers.backend import (
+    USUAL,
+    Acceptance,
+    Credential,
+    Device,
+    Enrolment,
+    HistoryEntry,
+    Person,
+    Registration,
+    ServerCapability,
+)
 
 TIMEOUT_S = 15.0  # longer than the server waits for its own database
 MAX_ANSWER = 256 * 2**20  # bytes: a list of every device of a large organisation
+_PEOPLE_AT_ONCE = 20  # what a request has room for, with the longest names
 _API_TOKEN = re.compile(rb"hwt_[0-9a-f]+_[0-9a-f]+")
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
@@ -45,6 +57,7 @@ _ERRORS: dict[str, tuple[type[ProvisionError], tuple[str, ...]]] = {
     "Unreachable": (Unreachable, ()),
     "Rejected": (Rejected, ("code",)),
     "Throttled": (Throttled, ("retry_after_s",)),
+    "Fallback": (Fallback, ("until_s",)),
 }
 
 
@@ -95,7 +108,6 @@ class RemoteServer:
         return _acceptance(self._ask("POST", _path(device_id, "/resync"), {"first": first, "second": second}))
 
     def register(self, registration: Registration) -> Device:
-        parameters = registration.parameters
         return _device(
             self._ask(
                 "POST",
@@ -106,12 +118,7 @@ class RemoteServer:
                     "name": registration.name,
                     "serial": registration.serial,
                     "secret": base64.b32encode(registration.secret.reveal()).decode("ascii").rstrip("="),
-                    "oath_type": parameters.oath_type.value,
-                    "algorithm": parameters.algorithm.value,
-                    "digits": parameters.digits,
-                    "time_step_s": parameters.time_step_s,
-                    "t0_s": parameters.t0_s,
-                    "counter": parameters.counter,
+                    **_parameters(registration.parameters),
                 },
             )
         )
@@ -138,8 +145,43 @@ class RemoteServer:
     def enable(self, device_id: str) -> None:
         self._ask("POST", _path(device_id, "/enable"))
 
-    def delete(self, device_id: str) -> None:
-        self._ask("DELETE", _path(device_id))
+    def delete(self, device_id: str, *, even_if_locked_out: bool = False) -> None:
+        meant = f"?{_query(even_if_locked_out='true')}" if even_if_locked_out else ""
+        self._ask("DELETE", _path(device_id) + meant)
+
+    def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment:
+        """Unreachable after it left: it may have been made, but nobody has its seed; delete it."""
+        made = self._ask("POST", "/v1/enrolments", {"user": user, "name": name, **_parameters(parameters)})
+        return Enrolment(_device(made["device"]), Secret(made["otpauth"].encode("ascii")))
+
+    def prove(self, device_id: str, code: str) -> Acceptance:
+        """Unreachable after it left: it may be spent, and the device proved."""
+        return _acceptance(self._ask("POST", _path(device_id, "/prove"), {"code": code}))
+
+    def people(self) -> Sequence[Person]:
+        return [Person(**plain) for plain in self._ask("GET", "/v1/people")["people"]]
+
+    def add_people(self, users: Sequence[str]) -> Sequence[str]:
+        """In requests of 20, each of them all or none: adding the same people again does no harm."""
+        new: list[str] = []
+        for start in range(0, len(users), _PEOPLE_AT_ONCE):
+            given = list(users[start : start + _PEOPLE_AT_ONCE])
+            new += self._ask("POST", "/v1/people", {"users": given})["new"]
+        return new
+
+    def remove_person(self, user: str) -> None:
+        self._ask("DELETE", f"/v1/people?{_query(user=user)}")
+
+    def set_fallback(self, user: str, until_s: float | None) -> Person:
+        return Person(**self._ask("PUT", "/v1/fallback", {"user": user, "until_s": until_s}))
+
+    @property
+    def cutover_s(self) -> float | None:
+        at_s: float | None = self._ask("GET", "/v1/cutover")["cutover_s"]
+        return at_s
+
+    def set_cutover(self, at_s: float | None) -> None:
+        self._ask("PUT", "/v1/cutover", {"cutover_s": at_s})
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]:
         """All of it is read before the first entry: the server has it in the order in which it happened."""
@@ -235,6 +277,17 @@ def _query(**values: object) -> str:
 
 def _acceptance(plain: Any) -> Acceptance:
     return Acceptance(plain["device_id"], plain["step"], plain["drift_steps"])
+
+
+def _parameters(parameters: OtpParameters) -> dict[str, Any]:
+    return {
+        "oath_type": parameters.oath_type.value,
+        "algorithm": parameters.algorithm.value,
+        "digits": parameters.digits,
+        "time_step_s": parameters.time_step_s,
+        "t0_s": parameters.t0_s,
+        "counter": parameters.counter,
+    }
 
 
 def _device(plain: Any) -> Device:

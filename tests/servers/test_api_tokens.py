@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
-import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,38 +98,6 @@ def test_the_file_keeps_a_hash_only(server: EmbeddedServer, path: Path) -> None:
     for spelling in (secret.encode(), bytes.fromhex(secret)):
         assert spelling not in held
     assert secret not in repr(text) + repr(server.api_tokens())
-
-
-def test_a_database_of_schema_version_1_is_brought_up_to_date(path: Path) -> None:
-    dump = (Path(__file__).parent / "schema_1.sql").read_text("utf-8")
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.executescript(dump)
-        db.execute("PRAGMA journal_mode = WAL")
-    key = path.with_name("server.db.key")
-    key.write_bytes(bytes.fromhex(dump.rpartition("-- key: ")[2]))
-    key.chmod(0o600)
-    for _ in range(2):
-        with EmbeddedServer(path, ManualClock(START_S + 60), random.Random(2).randbytes) as server:
-            (device,) = server.list()
-            assert (device.user, device.name, device.last_step) == ("alice", "desk", 58_907_520)
-            assert [(entry.action.value, entry.actor) for entry in server.audit()][:2] == [
-                ("register", None),
-                ("check", None),
-            ]
-            with server.acting_as("desk of the third floor"):
-                server.rename(device.device_id, "desk")
-            assert server.audit()[-1].actor == "desk of the third floor"
-    with EmbeddedServer.init(path.with_name("new.db"), ManualClock(0), random.Random(3).randbytes):
-        assert schema(path) == schema(path.with_name("new.db"))
-
-
-def schema(path: Path) -> list[tuple[str, str]]:
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        return [
-            ("version", version),
-            *db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name"),
-        ]
 
 
 # the command line

@@ -21,6 +21,7 @@ from provision.model import OtpParameters, Secret
 from provision.otp import code_at
 from provision.servers.backend import Registration
 from provision.servers.embedded.backend import EmbeddedServer, open_address
+from provision.servers.embedded.schema import VERSION
 from provision.servers.embedded.storage import Storage
 
 START_S = 1_767_225_600.0
@@ -109,8 +110,8 @@ def test_somebody_elses_database(path: Path) -> None:
 
 def test_a_newer_database(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 3")
-    with pytest.raises(Unreachable, match="schema version 3; this program knows up to 2"):
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(Unreachable, match=f"schema version 99; this program knows up to {VERSION}"):
         open_again(path)
 
 

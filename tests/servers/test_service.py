@@ -22,7 +22,8 @@ from provision.clock import ManualClock
 from provision.errors import AlreadyRegistered, CodeMismatch, CodeReplayed, InputError, Rejected, Throttled, Unreachable
 from provision.model import OtpParameters, Secret
 from provision.otp import code_at
-from provision.servers.backend import Registration, ServerCapability
+from provision.seeds.otpauth import parse_otpauth
+from provision.servers.backend import Enrolment, Registration, ServerCapability
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.remote import RemoteServer
 from provision.servers.roles import Role
@@ -39,6 +40,11 @@ ALICES, BOBS, SPARE = (str(UUID(int=number)) for number in (1, 2, 3))
 
 def code(step: int) -> str:
     return code_at(SEED, TOTP, step)
+
+
+def first_code(made: Enrolment) -> str:
+    uri = parse_otpauth(made.otpauth.reveal().decode())
+    return code_at(uri.secret, uri.parameters, NOW)
 
 
 class World:
@@ -74,6 +80,8 @@ def populate(path: Path) -> dict[Role, str]:
         for number, user in ((1, "alice"), (2, "bob"), (3, "carol")):
             secret = SEED if number == 1 else Secret(SEED.reveal()[:-1] + bytes([number]))
             server.register(Registration(UUID(int=number), user, f"desk {number}", f"SN{number}", secret, TOTP))
+        server.set_cutover(START_S + 3600)
+        server.add_people(["dora"])
         server.unassign(SPARE)
     return tokens
 
@@ -100,15 +108,30 @@ BODIES: dict[Route, dict[str, Any]] = {
     permissions.RESYNC: {"first": code(NOW), "second": code(NOW + 1)},
     permissions.SET_DRIFT: {"drift_steps": 2},
     permissions.ASSIGN: {"user": "dan"},
+    permissions.ENROL: {"user": "alice", "name": "phone"},
+    permissions.PROVE: {"code": "000000"},
+    permissions.ADD_PEOPLE: {"users": ["dan", "eve"]},
+    permissions.SET_FALLBACK: {"user": "alice", "until_s": START_S + 3600},
+    permissions.SET_CUTOVER: {"cutover_s": START_S + 86_400},
 }
+QUERIES = {permissions.DELETE: "even_if_locked_out=true", permissions.REMOVE_PERSON: "user=dora"}
+
+
+def target_of(route: Route, device: str) -> str:
+    query = f"?{QUERIES[route]}" if route in QUERIES else ""
+    return route.path.format(device_id=device) + query
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=lambda role: "nobody" if role is None else role.value)
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_route_by_every_role(world: World, route: Route, role: Role | None) -> None:
     device = SPARE if route is permissions.ASSIGN else ALICES
+    body = BODIES.get(route)
+    if route is permissions.PROVE:
+        made = world.server().enrol("alice", "phone")
+        device, body = made.device.device_id, {"code": first_code(made)}
     before = list(world.server().list())
-    answer = world.ask(route.method, route.path.format(device_id=device), BODIES.get(route), role=role)
+    answer = world.ask(route.method, target_of(route, device), body, role=role)
     if role is None:
         assert (answer[0], answer[1]["code"]) == (401, "unauthenticated")
     elif role not in route.scopes:
@@ -139,6 +162,7 @@ def test_a_person_sees_their_own_devices_only(world: World) -> None:
 def test_own_is_promised_only_where_the_server_keeps_it() -> None:
     """EmbeddedServer.acting_as limits what lists and what names a device; a login or a log it does not."""
     kept = {permissions.LIST, permissions.STATE, permissions.RENAME, permissions.DELETE}
+    kept |= {permissions.ENROL, permissions.PROVE, permissions.PEOPLE}
     assert {route for route in ROUTES if Scope.OWN in route.scopes.values()} == kept
 
 
@@ -360,7 +384,9 @@ def test_no_answer_holds_a_seed(world: World) -> None:
     for role in Role:
         for route in ROUTES:
             body = json.dumps(BODIES[route]).encode() if route in BODIES else None
-            target = route.path.format(device_id=ALICES)
+            if route is permissions.ENROL:
+                continue  # what gives a seed out, once
+            target = target_of(route, ALICES)
             everything += world.service.ask(route.method, target, body, api_token=world.tokens[role])[2]
     for spelling in ("GEZDGNBVGY3TQOJQ", SEED.reveal().decode(), SEED.reveal().hex(), "sealed", "fingerprint"):
         assert spelling.encode() not in everything

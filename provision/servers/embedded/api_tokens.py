@@ -73,6 +73,11 @@ def revoke(db: sqlite3.Connection, name: str, now_s: float) -> None:
         )
 
 
+def revoke_all_of(db: sqlite3.Connection, user: str, now_s: float) -> None:
+    """Those that belong to a person who goes."""
+    db.execute("UPDATE api_token SET revoked_s = ? WHERE user = ? AND revoked_s IS NULL", (now_s, user))
+
+
 def holder(db: sqlite3.Connection, text: str) -> ApiToken:
     """Whose token `text` is. Raises Rejected (unauthenticated), the same for whatever is wrong with it."""
     form = _FORM.fullmatch(text)

@@ -70,6 +70,11 @@ def charged(
             f"the two codes for {holder} are not consecutive codes of this device",
             hint="read two codes, one directly after the other",
         )
+    if action is Action.PROVE:
+        return CodeMismatch(
+            f"the code for {holder} is not one of the new device",
+            hint="see that it took the whole seed, and that its clock is right",
+        )
     return CodeMismatch(
         f"the code for {holder} is wrong",
         hint="if the token's own screen shows it, its clock has drifted: resynchronise with two consecutive codes",

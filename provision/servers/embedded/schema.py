@@ -1,6 +1,6 @@
 """What is in the file, version by version. A new file goes through every version, so that it differs from no old one.
 
-account   whom failures are counted against: a person, or (user NULL) a device without one
+account   whom failures are counted against: a person, with or without devices, or (user NULL) a device without one
 spent     last steps of deleted devices, so that registering the same seed again does not make a used code good
 audit     append-only, by trigger; no foreign keys, since it outlives what it tells of; no index, since every login
           would pay for it and hardly anybody reads
@@ -86,7 +86,17 @@ CREATE TABLE api_token (
 );
 """
 
-_VERSIONS = (_FIRST, _SECOND)
+# People move over from an older way in: who is known, until when it is open, what they enrolled and have not proved.
+_THIRD = """
+ALTER TABLE server ADD COLUMN pending_s INTEGER NOT NULL DEFAULT 86400;
+ALTER TABLE server ADD COLUMN cutover_s REAL;
+ALTER TABLE account ADD COLUMN fallback_until_s REAL;
+ALTER TABLE device ADD COLUMN pending_until_s REAL;
+ALTER TABLE audit ADD COLUMN until_s REAL;
+CREATE INDEX device_pending ON device (pending_until_s) WHERE pending_until_s IS NOT NULL;
+"""
+
+_VERSIONS = (_FIRST, _SECOND, _THIRD)
 VERSION = len(_VERSIONS)
 
 

@@ -96,7 +96,8 @@ class Storage:
         """What `create` was given: the key's check value and the policy."""
         with self.snapshot() as db:
             row = db.execute(
-                "SELECT key_check, back_steps, forward_steps, look_ahead, resync_steps, resync_look_ahead FROM server"
+                "SELECT key_check, back_steps, forward_steps, look_ahead, resync_steps, resync_look_ahead, pending_s"
+                " FROM server"
             ).fetchone()
         return row[0], Policy(*row[1:])
 
@@ -152,7 +153,9 @@ def create(path: Path, *, key_check: bytes, created_s: float, policy: Policy) ->
             connection.execute("BEGIN IMMEDIATE")
             schema.migrate(connection, 0)
             connection.execute(
-                "INSERT INTO server VALUES (1, ?, ?, ?, ?, ?, ?, ?)", (key_check, created_s, *astuple(policy))
+                "INSERT INTO server (id, key_check, created_s, back_steps, forward_steps, look_ahead, resync_steps,"
+                " resync_look_ahead, pending_s) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (key_check, created_s, *astuple(policy)),
             )
             connection.execute("COMMIT")
     except BaseException as error:

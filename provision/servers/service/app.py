@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from provision.errors import InputError, ProvisionError, Rejected, Unreachable
-from provision.model import OtpParameters, Secret
-from provision.servers.backend import Acceptance, Device, HistoryEntry, Registration
+from provision.model import Secret
+from provision.servers.backend import Acceptance, Device, HistoryEntry, Person, Registration
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.service import permissions, problems
 from provision.servers.service.limits import Limits
@@ -23,10 +23,19 @@ from provision.servers.service.messages import (
     AuditPage,
     CodeGiven,
     CodesGiven,
+    Cutover,
+    CutoverGiven,
     Devices,
     DriftGiven,
+    Enrolled,
+    EnrolmentGiven,
+    FallbackGiven,
+    FirstCodeGiven,
     HistoryPage,
     NameGiven,
+    NewPeople,
+    People,
+    PeopleGiven,
     RegistrationGiven,
     UserGiven,
 )
@@ -100,7 +109,7 @@ async def register(request: Request, given: RegistrationGiven) -> Device:
         given.name,
         given.serial,
         _decoded(given.secret.get_secret_value()),
-        OtpParameters(given.oath_type, given.algorithm, given.digits, given.time_step_s, given.t0_s, given.counter),
+        given.parameters(),
     )
     return await _done(request, permissions.REGISTER, lambda server: server.register(registration))
 
@@ -116,8 +125,12 @@ async def rename(request: Request, device_id: str, given: NameGiven) -> None:
 
 
 @_serves(permissions.DELETE, status_code=204)
-async def delete(request: Request, device_id: str) -> None:
-    await _done(request, permissions.DELETE, lambda server: server.delete(device_id))
+async def delete(request: Request, device_id: str, even_if_locked_out: bool = False) -> None:
+    await _done(
+        request,
+        permissions.DELETE,
+        lambda server: server.delete(device_id, even_if_locked_out=even_if_locked_out),
+    )
 
 
 @_serves(permissions.RESYNC)
@@ -148,6 +161,49 @@ async def disable(request: Request, device_id: str) -> None:
 @_serves(permissions.ENABLE, status_code=204)
 async def enable(request: Request, device_id: str) -> None:
     await _done(request, permissions.ENABLE, lambda server: server.enable(device_id))
+
+
+@_serves(permissions.ENROL, status_code=201)
+async def enrol(request: Request, given: EnrolmentGiven) -> Enrolled:
+    made = await _done(
+        request, permissions.ENROL, lambda server: server.enrol(given.user, given.name, parameters=given.parameters())
+    )
+    return Enrolled(made.device, made.otpauth.reveal().decode("ascii"))
+
+
+@_serves(permissions.PROVE)
+async def prove(request: Request, device_id: str, given: FirstCodeGiven) -> Acceptance:
+    return await _done(request, permissions.PROVE, lambda server: server.prove(device_id, given.code))
+
+
+@_serves(permissions.PEOPLE)
+async def people(request: Request) -> People:
+    return await _done(request, permissions.PEOPLE, lambda server: People(server.people()))
+
+
+@_serves(permissions.ADD_PEOPLE)
+async def add_people(request: Request, given: PeopleGiven) -> NewPeople:
+    return await _done(request, permissions.ADD_PEOPLE, lambda server: NewPeople(server.add_people(given.users)))
+
+
+@_serves(permissions.REMOVE_PERSON, status_code=204)
+async def remove_person(request: Request, user: str) -> None:
+    await _done(request, permissions.REMOVE_PERSON, lambda server: server.remove_person(user))
+
+
+@_serves(permissions.SET_FALLBACK)
+async def set_fallback(request: Request, given: FallbackGiven) -> Person:
+    return await _done(request, permissions.SET_FALLBACK, lambda server: server.set_fallback(given.user, given.until_s))
+
+
+@_serves(permissions.CUTOVER)
+async def cutover(request: Request) -> Cutover:
+    return await _done(request, permissions.CUTOVER, lambda server: Cutover(server.cutover_s))
+
+
+@_serves(permissions.SET_CUTOVER, status_code=204)
+async def set_cutover(request: Request, given: CutoverGiven) -> None:
+    await _done(request, permissions.SET_CUTOVER, lambda server: server.set_cutover(given.cutover_s))
 
 
 @_serves(permissions.HISTORY)

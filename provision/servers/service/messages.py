@@ -6,16 +6,17 @@ Nothing is guessed at: a number in quotes is no number, and a field that nobody 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from provision.model import Algorithm, OathType
-from provision.servers.backend import Device, HistoryEntry
+from provision.model import Algorithm, OathType, OtpParameters
+from provision.servers.backend import Device, HistoryEntry, Person
 from provision.servers.embedded.audit import Recorded
 
+_FINITE = Field(allow_inf_nan=False)
 _BY_VALUE = Field(strict=False)  # JSON has no UUIDs and no enumerations: these come as text
 
 
@@ -52,15 +53,36 @@ class DriftGiven(_Given):
     drift_steps: int
 
 
-class RegistrationGiven(_Given):
-    """A device with its seed, which no answer ever holds. `secret`: Base32 (RFC 4648), upper case, without padding.
-    The same uuid and seed give the same device back."""
+class FirstCodeGiven(_Given):
+    """What a pending device shows."""
 
-    uuid: Annotated[UUID, _BY_VALUE]
+    code: str = Field(repr=False)
+
+
+class PeopleGiven(_Given):
+    """Login names."""
+
+    users: list[str]
+
+
+class FallbackGiven(_Given):
+    """`until_s`: Unix seconds; null ends it."""
+
+    user: str
+    until_s: Annotated[float, _FINITE] | None
+
+
+class CutoverGiven(_Given):
+    """`cutover_s`: Unix seconds; null closes the old way now."""
+
+    cutover_s: Annotated[float, _FINITE] | None
+
+
+class EnrolmentGiven(_Given):
+    """A device to be made for a person, who proves it afterwards."""
+
     user: str
     name: str
-    serial: str | None = None
-    secret: SecretStr
     oath_type: Annotated[OathType, _BY_VALUE] = OathType.TOTP
     algorithm: Annotated[Algorithm, _BY_VALUE] = Algorithm.SHA1
     digits: int = 6
@@ -68,10 +90,49 @@ class RegistrationGiven(_Given):
     t0_s: int = 0
     counter: int = 0
 
+    def parameters(self) -> OtpParameters:
+        return OtpParameters(self.oath_type, self.algorithm, self.digits, self.time_step_s, self.t0_s, self.counter)
+
+
+class RegistrationGiven(EnrolmentGiven):
+    """A device with its seed, which no answer ever holds. `secret`: Base32 (RFC 4648), upper case, without padding.
+    The same uuid and seed give the same device back."""
+
+    uuid: Annotated[UUID, _BY_VALUE]
+    serial: str | None = None
+    secret: SecretStr
+
 
 @dataclass(frozen=True, slots=True)
 class Devices:
     devices: Sequence[Device]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """`otpauth`: the URI with the seed. It is told this once, and is kept nowhere."""
+
+    device: Device
+    otpauth: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    people: Sequence[Person]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPeople:
+    """Those who were not known before."""
+
+    new: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cutover:
+    """`cutover_s`: when the old way closes or closed, Unix seconds; null: there is none."""
+
+    cutover_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,38 @@ ENABLE = Route(
     "accept them again, and forgive its failures",
     _everything(Role.ADMINISTRATOR),
 )
+ENROL = Route(
+    "POST",
+    "/v1/enrolments",
+    "make a pending device, and give its seed out once",
+    _OWN | _everything(Role.ADMINISTRATOR),
+)
+PROVE = Route(
+    "POST",
+    "/v1/devices/{device_id}/prove",
+    "accept a pending device's first code",
+    _OWN | _everything(Role.ADMINISTRATOR),
+)
+PEOPLE = Route(
+    "GET",
+    "/v1/people",
+    "list people, and who is sent to the old way though they have a device",
+    _OWN | _everything(Role.DESK, Role.ADMINISTRATOR, Role.AUDITOR),
+)
+ADD_PEOPLE = Route("POST", "/v1/people", "make people known", _everything(Role.ADMINISTRATOR))
+REMOVE_PERSON = Route(
+    "DELETE", "/v1/people", "forget a person, and revoke their API tokens", _everything(Role.ADMINISTRATOR)
+)
+SET_FALLBACK = Route(
+    "PUT", "/v1/fallback", "send a person to the old way for a while", _everything(Role.DESK, Role.ADMINISTRATOR)
+)
+CUTOVER = Route(
+    "GET",
+    "/v1/cutover",
+    "say when the old way closes",
+    _everything(Role.USER, Role.DESK, Role.ADMINISTRATOR, Role.AUDITOR),
+)
+SET_CUTOVER = Route("PUT", "/v1/cutover", "set when it closes", _everything(Role.ADMINISTRATOR))
 HISTORY = Route(
     "GET",
     "/v1/history",
@@ -97,6 +129,14 @@ ROUTES = (
     UNASSIGN,
     DISABLE,
     ENABLE,
+    ENROL,
+    PROVE,
+    PEOPLE,
+    ADD_PEOPLE,
+    REMOVE_PERSON,
+    SET_FALLBACK,
+    CUTOVER,
+    SET_CUTOVER,
     HISTORY,
     AUDIT,
 )

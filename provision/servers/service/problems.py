@@ -2,10 +2,10 @@
 
     401  no API token, or an unknown one    413  too large
     403  not with this role                 422  InputError, CodeMismatch
-    404  no such device, no such route      429  Throttled (Retry-After)
+    404  no such device, user or route      429  Throttled (Retry-After)
     405  no such method                     500  a defect of ours
     408  too slow                           503  the file cannot be used now
-    409  AlreadyRegistered, CodeReplayed, Rejected for any other reason
+    409  AlreadyRegistered, CodeReplayed, Fallback, Rejected for any other reason
 
 `type` is the class in provision/errors.py, and what a program should look at: a status code says less.
 """
@@ -22,6 +22,7 @@ from provision.errors import (
     AlreadyRegistered,
     CodeMismatch,
     CodeReplayed,
+    Fallback,
     InputError,
     ProvisionError,
     Rejected,
@@ -33,6 +34,7 @@ _BY_TYPE: dict[type[ProvisionError], int] = {
     InputError: 422,
     CodeMismatch: 422,
     CodeReplayed: 409,
+    Fallback: 409,
     AlreadyRegistered: 409,
     Throttled: 429,
     Unreachable: 503,
@@ -41,6 +43,7 @@ _BY_CODE = {
     "unauthenticated": 401,
     "forbidden": 403,
     "unknown-device": 404,
+    "unknown-user": 404,
     "no-such-route": 404,
     "no-such-method": 405,
     "too-slow": 408,
@@ -50,7 +53,7 @@ _OTHERWISE = 409
 
 
 class Told(BaseModel):
-    """`type`: what a program should look at. Some have more: `code`, `retry_after_s`."""
+    """`type`: what a program should look at. Some have more: `code`, `retry_after_s`, `until_s`."""
 
     model_config = ConfigDict(extra="allow")
 
