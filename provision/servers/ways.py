@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from provision.servers.backend import Device, Person
 
@@ -44,3 +45,25 @@ def way_in(person: Person, devices: Sequence[Device], cutover_s: float | None, a
     if until_s is not None:
         return Way.OLD
     return Way.DEVICE if any(not device.disabled for device in proved) else Way.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A person, their devices, and their way in now and at another time, if nothing changes before it."""
+
+    person: Person
+    devices: tuple[Device, ...]
+    now: Way
+    then: Way
+
+
+def standings(
+    people: Sequence[Person], devices: Sequence[Device], cutover_s: float | None, *, now_s: float, then_s: float
+) -> list[Standing]:
+    """Of everybody, by user; devices by name."""
+    found = []
+    for person in sorted(people, key=lambda one: one.user):
+        owned = tuple(sorted((one for one in devices if one.user == person.user), key=lambda one: one.name.casefold()))
+        now, then = (way_in(person, owned, cutover_s, at_s) for at_s in (now_s, then_s))
+        found.append(Standing(person, owned, now, then))
+    return found
