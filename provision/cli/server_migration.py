@@ -41,7 +41,7 @@ def cutover(context: Context, date: str | None, server_address: str, yes: bool) 
             server.set_cutover(at_s)
         waiting = _locked_out(server, now_s, now_s if at_s is None else max(now_s, at_s))
     value = {"cutover_s": at_s, "locked_out_then": waiting}
-    context.result(value, _closing(at_s, now_s))
+    context.result(value, "the old way is closed" if date == "none" else _closing(at_s, now_s))
     if waiting and at_s is not None and at_s > now_s:
         context.say(f"{_people(len(waiting))} without a working device would be locked out then: see `server report`")
 

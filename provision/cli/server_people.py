@@ -81,6 +81,7 @@ def _names(file: str) -> list[str]:
         raise InputError(f"{file} (--from-file) cannot be read: {error.strerror}") from None
     if len(data) > MAX_FILE:
         raise InputError(f"{file} (--from-file) is over {MAX_FILE} bytes", hint="give it in parts")
+    named = "standard input" if file == "-" else file
     names = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
@@ -88,7 +89,7 @@ def _names(file: str) -> list[str]:
             if name:
                 names.append(clean("user", name))
         except UnicodeDecodeError:
-            raise InputError(f"line {number} of {file} is not UTF-8", hint="nobody was added") from None
+            raise InputError(f"line {number} of {named} is not UTF-8", hint="nobody was added") from None
         except InputError as error:
-            raise InputError(f"line {number} of {file}: {error.message}", hint="nobody was added") from None
+            raise InputError(f"line {number} of {named}: {error.message}", hint="nobody was added") from None
     return names
