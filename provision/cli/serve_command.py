@@ -45,6 +45,7 @@ def serve(
         from provision.servers.service import run
         from provision.servers.service.app import create_app
         from provision.servers.service.worker import Worker
+        from provision.servers.web.app import mount
     except ModuleNotFoundError as error:
         raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
     from provision.servers.embedded.backend import EmbeddedServer
@@ -61,7 +62,9 @@ def serve(
     tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
     worker = Worker(open_file)
     try:
-        uvicorn = run.prepare(create_app(worker), tls)
+        app = create_app(worker)
+        mount(app, worker, context.clock, os.urandom)
+        uvicorn = run.prepare(app, tls)
         with run.listen(where) as listener:
             if not run.stays_on_this_machine(listener) and tls is None:
                 note(
