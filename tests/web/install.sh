@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `make test-web` needs: Debian's Chromium; Playwright, which drives it, in a virtual environment of its own with the
+# What `make test-web` needs: Debian's Chromium, a font; Playwright, which drives it, in a virtual environment of its own with the
 # project (.lanes/web); axe-core, which judges the pages, from npm. As root on a bare Debian 12; at once when all is there.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -12,6 +12,7 @@ missing=
 for command in chromium npm; do  # packages of the same names
   command -v $command >/dev/null || missing="$missing $command"
 done
+[ -n "$(fc-list 2>/dev/null)" ] || missing="$missing fontconfig fonts-dejavu-core"
 if [ -n "$missing" ]; then
   if [ "$(id -u)" -ne 0 ]; then
     echo "The web lane needs$missing. Install as root: apt-get install --no-install-recommends$missing" >&2

@@ -132,13 +132,13 @@ class Desk(_Populated):
 class Office(_Populated):
     """As a process that a browser can reach, at `url`; its clock stands until `advance`."""
 
-    def __init__(self, made: Made, folder: Path) -> None:
+    def __init__(self, made: Made, folder: Path, *options: str) -> None:
         super().__init__(made, folder)
         file = folder / "clock"
         file.write_text(f"{NOW_S!r}\n")
         self.clock = FileClock(file)
         self._stack = ExitStack()
-        self.url = self._stack.enter_context(serving(self.path, "--clock", f"file:{file}")).url
+        self.url = self._stack.enter_context(serving(self.path, "--clock", f"file:{file}", *options)).url
 
     def advance(self, seconds: float) -> None:
         self.clock.wait_until(self.clock.now() + seconds)

@@ -30,7 +30,13 @@ async def person(visit: Visit) -> Response:
     now = await visit.done(lambda server: outlook.read(server, user, visit.now_s))
     if now.person is None:
         raise Refused(404, "There is no such person here.")
-    return visit.show("person.html", user=user, outlook=now, fallback_hours=FALLBACK_HOURS)
+    return visit.show(
+        "person.html",
+        user=user,
+        outlook=now,
+        fallback_hours=FALLBACK_HOURS,
+        may_unlock=visit.holder.role in pages.LEADERS,
+    )
 
 
 async def fallback(visit: Visit) -> Response:
@@ -70,6 +76,15 @@ async def resync(visit: Visit) -> Response:
     return visit.go(_of(device.user), f"“{device.name}” is resynchronised. Its clock: {words.clock(device)}.")
 
 
+async def unlock(visit: Visit) -> Response:
+    def act(server: EmbeddedServer) -> Device:
+        server.enable(visit.device_id)
+        return server.device(visit.device_id)
+
+    device = await visit.done(act)
+    return visit.go(_of(device.user), f"“{device.name}” is switched on, and earlier wrong codes are forgiven.")
+
+
 async def deleting(visit: Visit) -> Response:
     def read(server: EmbeddedServer) -> tuple[Device, Outlook | None]:
         device = server.device(visit.device_id)
@@ -102,6 +117,7 @@ HANDLERS: Mapping[pages.Page, Callable[[Visit], Awaitable[Response]]] = {
     pages.FALLBACK: fallback,
     pages.RESYNCING: resyncing,
     pages.RESYNC: resync,
+    pages.UNLOCK: unlock,
     pages.DESK_DELETING: deleting,
     pages.DESK_DELETE: delete,
 }

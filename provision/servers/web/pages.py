@@ -17,6 +17,7 @@ ROOT = "/web"
 
 PERSON = frozenset({Role.USER})
 HELPERS = frozenset({Role.DESK, Role.ADMINISTRATOR})
+LEADERS = frozenset({Role.ADMINISTRATOR})
 SIGNED_IN = PERSON | HELPERS
 
 
@@ -55,6 +56,9 @@ HELPED = Page("GET", "/desk/person", "a person's state and devices", HELPERS, pe
 FALLBACK = Page("POST", "/desk/person/fallback", "open the old way for a time", HELPERS, permissions.SET_FALLBACK)
 RESYNCING = Page("GET", "/desk/devices/{device_id}/resync", "ask for two codes", HELPERS, permissions.STATE)
 RESYNC = Page("POST", "/desk/devices/{device_id}/resync", "learn a device's clock", HELPERS, permissions.RESYNC)
+UNLOCK = Page(
+    "POST", "/desk/devices/{device_id}/enable", "switch a device on, and unlock its person", LEADERS, permissions.ENABLE
+)
 DESK_DELETING = Page(
     "GET", "/desk/devices/{device_id}/delete", "say what a deletion would mean", HELPERS, permissions.STATE
 )

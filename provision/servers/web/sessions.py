@@ -67,7 +67,7 @@ class Sessions:
     def begin(self, api_token: Secret, holder: ApiToken) -> str:
         """The new session's id, which is told this once."""
         now_s = self._clock.monotonic()
-        self._open = {key: session for key, session in self._open.items() if not _is_over(session, now_s)}
+        self._sweep(now_s)
         if len(self._open) >= MAX_SESSIONS:
             del self._open[next(iter(self._open))]
         session_id = self._random(32).hex()
@@ -77,12 +77,18 @@ class Sessions:
     def find(self, session_id: str) -> Session | None:
         """The session with that id, which is thereby not idle; None if there is none, or none any more."""
         now_s = self._clock.monotonic()
+        self._sweep(now_s)
         session = self._open.pop(_key(session_id), None)
         if session is None or _is_over(session, now_s):
             return None
         session.seen_s = now_s
         self._open[_key(session_id)] = session
         return session
+
+    def _sweep(self, now_s: float) -> None:
+        """Forget those that were left: nobody will ask for them."""
+        while self._open and _is_over(next(iter(self._open.values())), now_s):
+            del self._open[next(iter(self._open))]
 
     def end(self, session_id: str) -> None:
         self._open.pop(_key(session_id), None)

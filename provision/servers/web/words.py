@@ -50,7 +50,8 @@ def kind(device: Device) -> str:
 
 
 def last_used(device: Device, now_s: float) -> str:
-    """To its time step, from the step that was accepted last and the drift it showed."""
+    """To its time step, from the step that was accepted last and the drift it showed. Who writes another drift makes it
+    wrong by as much; the audit log knows better, and is long."""
     if device.last_step is None:
         return "never"
     if device.parameters.oath_type is OathType.HOTP:
@@ -84,7 +85,7 @@ def standing(devices: Sequence[Device], now_s: float) -> str:
     if one.locked:
         return (
             f"Locked after {one.consecutive_failures} wrong codes in a row: no code is looked at any more. "
-            "Find out who tried; then an administrator can unlock, by enabling a device again."
+            "Find out who tried; then an administrator can unlock."
         )
     if one.consecutive_failures == 0:
         return "No wrong codes since the last login."

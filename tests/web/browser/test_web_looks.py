@@ -9,7 +9,7 @@ import pytest
 from provision.servers.roles import Role
 from provision.servers.web import pages
 from provision.servers.web.app import PAGES
-from tests.web.browser.test_web_stories import sign_in
+from tests.web.browser.acts import sign_in
 from tests.web.office import PHONE, TABLET, TOKEN, Office
 
 if TYPE_CHECKING:

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import base64
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from provision.model import OtpParameters, Secret
-from provision.otp import code_at
 from provision.servers.roles import Role
-from tests.web.office import PHONE, TABLET, TOKEN, Office
+from tests.servers.live import certificate
+from tests.web.browser.acts import Keyboard, heading, notice, shown_code, sign_in
+from tests.web.office import PHONE, TABLET, TOKEN, Made, Office
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser
 
     from tests.web.browser.chromium import OpenPage
 
 pytestmark = pytest.mark.web
-
-
-def sign_in(page: Page, api_token: str) -> None:
-    page.goto("/")
-    page.get_by_label("API token").fill(api_token)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def shown_code(page: Page, now_s: float) -> str:
-    """What an app would show that read the page's secret."""
-    uri = page.get_by_role("link", name="Open it in the app").get_attribute("href")
-    base32 = parse_qs(urlsplit(str(uri)).query)["secret"][0]
-    secret = Secret(base64.b32decode(base32 + "=" * (-len(base32) % 8)))
-    return code_at(secret, OtpParameters(), OtpParameters().step_at(now_s))
-
-
-def heading(page: Page) -> str:
-    return page.get_by_role("heading", level=1).inner_text()
-
-
-def notice(page: Page) -> str:
-    return page.locator("#notice").inner_text()
 
 
 def test_a_person(office: Office, open_page: OpenPage) -> None:
@@ -156,40 +133,6 @@ def test_the_support_desk(office: Office, open_page: OpenPage) -> None:
     assert "for want of a device" in page.get_by_role("main").inner_text()
 
 
-class Keyboard:
-    """Somebody without a mouse: goes on with Tab, and must see where they are at each step."""
-
-    def __init__(self, page: Page) -> None:
-        self._page = page
-
-    def to(self, name: str) -> None:
-        for _ in range(40):
-            where = self._page.evaluate(
-                """() => { const e = document.activeElement, s = getComputedStyle(e);
-                return [e.matches('body, main') ? '' : e.labels?.[0]?.innerText || e.innerText || '',
-                        s.outlineStyle, parseFloat(s.outlineWidth)]; }"""
-            )
-            if name in where[0]:
-                assert where[1] == "solid" and where[2] >= 2, f"{name}: nobody sees that it has the focus"
-                return
-            self._page.keyboard.press("Tab")
-        raise AssertionError(f"Tab never comes to {name!r}")
-
-    def enter(self, name: str) -> None:
-        self.to(name)
-        with self._page.expect_navigation():
-            self._page.keyboard.press("Enter")
-
-    def type(self, name: str, text: str) -> None:
-        self.to(name)
-        self._page.keyboard.press("Control+A")
-        self._page.keyboard.type(text)
-
-    def submit(self) -> None:
-        with self._page.expect_navigation():
-            self._page.keyboard.press("Enter")
-
-
 def test_a_person_by_keyboard_alone(office: Office, open_page: OpenPage) -> None:
     page = open_page()
     keys = Keyboard(page)
@@ -239,3 +182,36 @@ def test_the_desk_by_keyboard_alone(office: Office, open_page: OpenPage) -> None
     keys.enter("Delete")
     keys.enter("Delete “")
     assert "carla has no device." in page.get_by_role("main").inner_text()
+
+
+def test_under_tls_the_session_is_for_tls_only(made: Made, tmp_path: Path, office: Office, open_page: OpenPage) -> None:
+    cert, key = certificate(tmp_path)
+    with Office(made, tmp_path / "tls", "--tls-cert-file", str(cert), "--tls-key-file", str(key)) as safe:
+        page = open_page(base_url=safe.url, ignore_https_errors=True)
+        sign_in(page, safe.tokens[Role.USER])
+        assert heading(page) == "My devices"
+        (cookie,) = page.context.cookies()
+        page.context.close()  # or the server, asked to stop, would wait for it
+    told = {name: cookie[name] for name in ("secure", "httpOnly", "sameSite", "path", "expires")}
+    assert told == {"secure": True, "httpOnly": True, "sameSite": "Strict", "path": "/web", "expires": -1}
+
+
+def test_another_servers_form_does_nothing(office: Office, chromium: Browser) -> None:
+    """From another port of this machine, which a browser takes for the same site."""
+    page = chromium.new_page(base_url=office.url)
+    sign_in(page, office.tokens[Role.USER])
+    form_token = page.locator("input[name=form_token]").first.get_attribute("value")
+    strange = office.url.rpartition(":")[0] + ":9/"
+    page.route(
+        strange,
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f"<form method=post action={office.url}/web/devices/{PHONE}/rename><input name=name value=theirs>"
+            f"<input name=form_token value={form_token}><button>Win a prize</button></form>",
+        ),
+    )
+    page.goto(strange)
+    page.get_by_role("button").click()
+    assert "did not come from a page of this server" in page.get_by_role("main").inner_text()
+    assert office.device(PHONE).name == "My phone"
+    page.close()
