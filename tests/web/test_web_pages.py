@@ -314,3 +314,6 @@ def test_a_person_with_any_name_has_a_page(desk: Desk, helper: Visitor) -> None:
     assert answer.status == 200
     assert user in answer.text
     assert parse_qs(urlsplit(link).query)["user"] == [user]
+    back = helper.submit(answer.form("/fallback"), hours="1")
+    assert parse_qs(urlsplit(back.path).query)["user"] == [user]
+    assert "The old way is open" in back.text
