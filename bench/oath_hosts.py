@@ -13,8 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from statistics import median
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from yubikit.core import TRANSPORT
 from yubikit.core.smartcard import SmartCardConnection
@@ -30,6 +29,7 @@ from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.seams import ApduChannel
 from provision.clock import ManualClock as HostClock
+from provision.closing import Closing
 from provision.families.driver import load
 from provision.model import NewCredential, Secret
 
@@ -50,7 +50,7 @@ class Manner(NamedTuple):
 FAMILIES = {"reference": Manner(secured=True, listed=False), "yubikey": Manner(secured=False, listed=True)}
 
 
-class DirectLink:
+class DirectLink(Closing):
     """A Link of ours that is a function call."""
 
     address = "bench:"
@@ -65,14 +65,6 @@ class DirectLink:
 
     def close(self) -> None:
         self._channel.reset()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class DirectConnection(SmartCardConnection):

@@ -157,6 +157,11 @@ class TokenInfo:
     credentials_max: int
     recognised: bool = True
 
+    @property
+    def is_read_locked(self) -> bool:
+        """Whether it tells only its administrator what it holds."""
+        return Capability.READ_LOCK in self.capabilities and not self.factory_keys
+
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:

@@ -92,9 +92,8 @@ class Token:
 
     def press_button(self) -> None:
         """The touch of the command that waits longest, or else what the button does by itself. Raises PowerLost."""
-        waiting = [channel for channel in self._channels if channel.waiting]
-        if waiting:
-            min(waiting, key=lambda channel: channel.deadline or 0.0).touch()
+        if waiting := self._waits_longest():
+            waiting.touch()
         elif self._chip is not None:
             self._with_power(self._chip.panel.press)
 
@@ -108,9 +107,8 @@ class Token:
         """One line; empty while the token is off. A code is the last word of its line."""
         if self._chip is None:
             return ""
-        for channel in self._channels:
-            if channel.waiting:
-                return f"touch? {channel.waiting_for}"
+        if waiting := self._waits_longest():
+            return f"touch? {waiting.waiting_for}"
         return self._chip.panel.screen
 
     def inspect(self) -> View:
@@ -133,6 +131,11 @@ class Token:
             view["screen"] = self.screen()
             self._chip.describe(view)
         return view
+
+    def _waits_longest(self) -> Channel | None:
+        """The channel whose command the button is for."""
+        waiting = (channel for channel in self._channels if channel.waiting)
+        return min(waiting, key=lambda channel: channel.deadline or 0.0, default=None)
 
     def _with_power(self, act: Callable[[], None]) -> None:
         try:

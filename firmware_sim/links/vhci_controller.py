@@ -105,11 +105,22 @@ class Controller:
                 "for clouds and containers may lack it), or use --link usbip, which needs none"
             )
         for path in files:
-            for line in path.read_text(encoding="ascii").splitlines()[1:]:
+            for line in _lines(path)[1:]:
                 try:
                     yield _Row.parse(line)
                 except ValueError:
                     raise PortError(f"{path} holds a line that is not of a port: {line!r}") from None
+
+
+def _lines(status: Path) -> list[str]:
+    """Raises PortError: the module may be unloaded at any time, and takes its files along."""
+    try:
+        return status.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise PortError(
+            f"the kernel's virtual USB host controller does not tell its ports any more: {status}: {error.strerror}; "
+            "run `sudo modprobe vhci-hcd` and start again, or use --link usbip"
+        ) from None
 
 
 def _read(path: Path) -> str:

@@ -12,6 +12,7 @@ TOP = {
     "ledger": ("provision.cli.main:ledger", "see which token was programmed for whom, and go on"),
     "server": ("provision.cli.main:server", "make, ask and mend an authentication server"),
     "doctor": ("provision.cli.doctor:doctor", "say what keeps tokens from being used, and what mends it"),
+    "explain": ("provision.cli.explain_command:explain", "say why somebody's codes are refused, and what to do"),
     "drift": ("provision.cli.main:drift", "say what a token's clock does, and when its codes will be refused"),
     "udev": ("provision.cli.main:udev", "give people access to tokens, on Linux"),
     "demo": ("provision.cli.demo:demo", "show the whole life of a token, on the simulator"),

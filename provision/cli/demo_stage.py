@@ -65,6 +65,8 @@ class Stage:
         self.ledger = folder / "ledger.db"
         self.address = ""
         self.last_code = ""
+        self.last_codes = ""  # two in a row, one a line
+        self.set_s = 0.0  # the true time at which the token's clock was set
         self._control = ""
         self._token: subprocess.Popen[str] | None = None
         self.pin = self._secret("pin", "".join(secrets.choice("0123456789") for _ in range(6)))

@@ -74,6 +74,8 @@ def plot(
     kind = None if out is None else Path(out).suffix.lower().removeprefix(".")
     if kind not in (None, "svg", "png", "html"):
         raise UsageError(f"what is {out} to be?", hint="its name ends in .svg, .png or .html")
+    if server is None and (shift_s is not None or at_s is not None):
+        raise UsageError("--shift-s and --at are about a server", hint="give --server-profile NAME, too")
     if file is not None and fleet_file is None:
         drawn = _token(file, server and replace(server, shift_s=shift_s), at_s, until_s)
     elif fleet_file is not None and file is None:
@@ -117,7 +119,7 @@ def _fleet(file: str, server: Server | None, at_s: Fraction, bin_ppm: float) -> 
     if rates.unknown:
         title += f"; of {rates.unknown} more no clock fits"
     listed = [token_table(tokens[:_LISTED])] if server is not None else []
-    return _Drawn({"rates": (title, rates)}, "\n\n".join([*rates.batches, *listed]))
+    return _Drawn({"rates": (title, rates)}, "\n\n".join([f"{len(tokens)} tokens", *rates.batches, *listed]))
 
 
 def _in_letters(drawn: _Drawn) -> str:

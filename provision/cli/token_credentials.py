@@ -200,7 +200,8 @@ def wipe(
 ) -> None:
     """Reset a token to its factory state: credentials, PIN, name and administrator keys are erased.
 
-    A token that does not tell whose keys it obeys is noted in the ledger as having its factory keys again.
+    A token that does not tell whose keys it obeys is noted in the ledger as having its factory keys again. A job that
+    it has there stays as it is: `token retire` closes that at its server.
     """
     from provision.station.retire import reset
 
@@ -211,7 +212,13 @@ def wipe(
             administrator.authenticate(context, session, info)
         with known_ledger(context, ledger_path) as ledger:
             reset(session, info, person_of(context, codes_file), ledger)
+            job = None if ledger is None else ledger.of_token(info.serial)
         context.result({"serial": info.serial, "wiped": True}, f"token {info.serial} is as it left the factory")
+        if job is not None:
+            context.say(
+                f"its job for {job.job.user} is on record still ({job.state.value}): "
+                f"`provision token retire --server {job.job.server}` closes it, then the token may be programmed anew"
+            )
 
 
 def _present_pin(context: Context, session: Session, credential: CredentialInfo, pin_file: str | None) -> None:

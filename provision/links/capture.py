@@ -9,9 +9,8 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from provision.closing import Closing
 from provision.errors import InputError, ProvisionError
 from provision.links.framed import ByteStream
 from provision.links.link import Link
@@ -91,7 +90,7 @@ class RecordedStream:
         self._stream.close()
 
 
-class RecordedLink:
+class RecordedLink(Closing):
     """A Link around one that shows no other bytes than the APDUs, and begins anew after an error."""
 
     def __init__(self, link: Link, tap: ApduTap) -> None:
@@ -114,11 +113,3 @@ class RecordedLink:
 
     def close(self) -> None:
         self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from provision.closing import Closing
 from provision.errors import (
     Busy,
     LinkError,
@@ -87,7 +87,7 @@ class Pipe(Protocol):
     def close(self) -> None: ...
 
 
-class CcidLink:
+class CcidLink(Closing):
     """A Link over a CCID interface. Powers the card when constructed, so that a wrong address shows at once."""
 
     def __init__(self, pipe: Pipe, reader: CcidDescriptor, address: str, options: LinkOptions) -> None:
@@ -148,14 +148,6 @@ class CcidLink:
                 self._powered = False
                 self._answer(self._send(IccPowerOff(SLOT, self._next())))
         self._pipe.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check(self, command: bytes) -> None:
         """Raises LocalProtocolError for a command that cannot pass this reader."""

@@ -11,10 +11,10 @@ corruption. PENDING gives it the seconds that it asks for, up to MAX_PENDING_S i
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from provision.clock import Clock
+from provision.closing import Closing
 from provision.errors import LinkError, LocalProtocolError, OutcomeUnknown, RemoteProtocolError, Timeout
 from provision.links.link import LinkOptions
 from provision.wire import WireError
@@ -65,7 +65,7 @@ class _NoAnswer(Exception):
     """Silence until the deadline."""
 
 
-class FramedLink:
+class FramedLink(Closing):
     """A Link over a byte stream. Opens its first session when constructed, so that a wrong address shows at once."""
 
     def __init__(self, stream: ByteStream, address: str, options: LinkOptions) -> None:
@@ -115,14 +115,6 @@ class FramedLink:
     def close(self) -> None:
         self._session = None
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _hello(self) -> int:
         """A new session: its number. Each repeat has a nonce of its own, so a late answer is told from a fresh one."""

@@ -7,10 +7,10 @@ Takes whatever has the shape of a device's end; the simulator is not imported he
 from __future__ import annotations
 
 from collections import deque
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from provision.clock import Clock
+from provision.closing import Closing
 from provision.errors import Timeout
 from provision.links.framed import FramedLink
 from provision.links.link import LinkOptions
@@ -78,7 +78,7 @@ class DeviceChannel(Protocol):
     def reset(self) -> None: ...
 
 
-class ChannelLink:
+class ChannelLink(Closing):
     """A Link to a channel that is called directly: what a card is to its reader."""
 
     def __init__(self, channel: DeviceChannel, options: LinkOptions, address: str) -> None:
@@ -95,14 +95,6 @@ class ChannelLink:
 
     def close(self) -> None:
         self._channel.reset()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _patiently(self) -> bytes:
         """Say once that a person is awaited, then let the clock go on to the end of the token's patience."""

@@ -18,9 +18,9 @@ import queue
 import re
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self, cast
+from typing import NamedTuple, Protocol, cast
 
+from provision.closing import Closing
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, UsageError
 from provision.links.link import Link, LinkOptions
 from provision.links.ports import Place
@@ -96,7 +96,7 @@ class _Card(NamedTuple):
     pci: object
 
 
-class PcscLink:
+class PcscLink(Closing):
     """A Link to the card in the reader `wanted`: its name, or a part of it. Raises LinkError, UsageError."""
 
     def __init__(self, scard: Scard, wanted: str, options: LinkOptions) -> None:
@@ -129,14 +129,6 @@ class PcscLink:
         # A card that still works on something cannot be let go: the call would wait for it as well.
         if not self._stuck:
             self._let_go()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _transmitted(self, card: _Card, command: bytes) -> tuple[int, list[int]]:
         """The result code and the response. Raises OutcomeUnknown once patience is over."""

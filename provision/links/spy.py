@@ -7,16 +7,15 @@ ever, because a PIN, a code and a seed look like any other data.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from provision.closing import Closing
 from provision.errors import ProvisionError
 from provision.links.link import Link
 from provision.wire import WireError
 from provision.wire.apdu import decode_command
 
 
-class SpyLink:
+class SpyLink(Closing):
     """Wraps a Link; `log` gets one line per command and per response."""
 
     def __init__(self, link: Link, log: Callable[[str], None]) -> None:
@@ -39,14 +38,6 @@ class SpyLink:
 
     def close(self) -> None:
         self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def describe_command(raw: bytes) -> str:

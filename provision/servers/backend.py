@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 from provision.clock import Clock
@@ -26,6 +26,8 @@ class ServerCapability(enum.Enum):
     ASSIGN = "assign"
     DISABLE = "disable"
     HISTORY = "history"  # tells of past logins what shows a clock
+    ATTEMPTS = "attempts"  # tells of refused logins, too
+    MATCH = "matching-steps"  # says where codes would fit, to who never sees a seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Device:
 
     `user`: None while unassigned. `drift_steps`: what the server remembers, signed steps, slow is negative.
     `last_step`: the last accepted step or counter, None before the first login. `consecutive_failures`: since then.
-    `registered_s`: Unix seconds.
+    `locked`: after too many of them, until `enable`. `open_from_s`: when the next attempt will be looked at, 0 if there
+    was no failure. `registered_s`: Unix seconds.
     """
 
     device_id: str
@@ -62,6 +65,8 @@ class Device:
     drift_steps: int
     last_step: int | None
     consecutive_failures: int
+    locked: bool
+    open_from_s: float
     registered_s: float
 
 
@@ -84,6 +89,31 @@ class HistoryEntry:
     step: int | None
 
 
+@enum.unique
+class AttemptOutcome(enum.Enum):
+    ACCEPTED = "accepted"
+    MISMATCH = "mismatch"
+    REPLAYED = "replayed"
+    THROTTLED = "throttled"  # not looked at: too soon
+    LOCKED = "locked"  # not looked at: too many failures
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login that somebody tried. `device_id`: None for a refused one that named none. `at_s`: Unix seconds."""
+
+    at_s: float
+    user: str | None
+    device_id: str | None
+    outcome: AttemptOutcome
+
+
+T = TypeVar("T")
+# (a device's seed, its parameters, seeds of other devices that came with it by what they are called) -> findings
+SeedWork = Callable[[Secret, OtpParameters, Mapping[str, Secret]], T]
+
+
 class ServerBackend(Protocol):
     """One server. A context manager; methods raise ServerError and VerificationError, and InputError for a name,
     parameters or a seed that no server could take; nothing else on purpose.
@@ -97,10 +127,21 @@ class ServerBackend(Protocol):
     enable      undoes `disable`, and lets a device in again that too many wrong codes had locked.
     history     of all devices, or one: device by device, each oldest first. As long as it is being read, the server
                 is asked nothing else.
+    attempts    of everybody since then, oldest first.
+    matching_steps  the first steps from which a device would show these two or three codes, one after the other. All
+                of `steps` lie within a day of the server's clock: InputError for others, and for a single code, since
+                that could be used to guess what the token will show. Written to the audit log and charged before it
+                is looked at: Throttled for who asks too often.
+    beside_seed  what `work` makes of the seed, charged as `matching_steps` is. `work` runs where the seed is, so it is
+                that place's own code: nothing that comes from a client.
     """
 
     @property
     def capabilities(self) -> frozenset[ServerCapability]: ...
+
+    @property
+    def window_steps(self) -> tuple[int, int]:
+        """How many steps (back, forward) of the expected one a TOTP login is accepted."""
 
     def register(self, registration: Registration) -> Device: ...
 
@@ -125,6 +166,12 @@ class ServerBackend(Protocol):
     def delete(self, device_id: str) -> None: ...
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]: ...
+
+    def attempts(self, since_s: float) -> Sequence[Attempt]: ...
+
+    def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]: ...
+
+    def beside_seed(self, device_id: str, work: SeedWork[T]) -> T: ...
 
     def close(self) -> None: ...
 

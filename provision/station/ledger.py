@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from provision.clock import Clock
+from provision.closing import Closing
 from provision.errors import InputError, LedgerError
 from provision.model import Algorithm, OtpParameters, Secret
 from provision.seeds import sealing
@@ -61,7 +61,7 @@ class Event:
     note: str
 
 
-class Ledger:
+class Ledger(Closing):
     """An open ledger; a context manager. Methods raise LedgerError, and InputError for what is not on record."""
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
@@ -213,14 +213,6 @@ class Ledger:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def record(entry: Entry) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def program(
         if entry is not None:
             _require_same(job, entry)
             if entry.state is State.DONE:
+                _require_there(entry, token)
                 _require_same_seed(job, entry, token)
                 return Outcome(entry, True, watch.machine_s)
         run = _Run(job, info, ledger, token, ServerSteps(server, job, info.serial), proof, randbytes, observer, entry)
@@ -132,6 +133,17 @@ def _require_same(job: Job, entry: Entry) -> None:
             f"token {entry.serial} is on record ({entry.state.value}) with something else: {'; '.join(differences)}",
             hint="give the same again to go on, `provision ledger resume` to go on without repeating, "
             "or `provision token retire` to start over",
+        )
+
+
+def _require_there(entry: Entry, token: TokenSteps) -> None:
+    """A DONE token may have been wiped since. What its server has of it must go first, or the user would keep a device
+    that gives no codes; and somebody may look for the old seed."""
+    if token.has_lost_it():
+        raise UsageError(
+            f"token {entry.serial} is DONE, for {entry.job.user}, and its credential {entry.job.credential!r} is no "
+            "longer on it: it was wiped, or the credential deleted",
+            hint=f"close that job, `provision token retire --server {entry.job.server}`, and program the token anew",
         )
 
 

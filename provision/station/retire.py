@@ -85,7 +85,7 @@ def close_both(
 
     Raises UsageError for a token that may hold something else.
     """
-    if token.is_read_locked:
+    if token.info.is_read_locked:
         token.authenticate(wipe=wipe)  # or it would not tell what it holds
     if not wipe and token.may_hold_anothers():
         raise UsageError(
@@ -93,7 +93,7 @@ def close_both(
             hint="it may be someone else's: find out, or add --wipe to erase the whole token",
         )
     is_due = token.is_due(wipe=wipe)
-    if is_due and not token.is_read_locked:
+    if is_due and not token.info.is_read_locked:
         token.authenticate(wipe=wipe)  # a wrong key is found out before anything is closed
     if entry.state is not State.RETIRING:
         entry = ledger.advance(entry, State.RETIRING, why)
@@ -160,42 +160,38 @@ class TokenSide:
     """What is to be undone on the token of a job."""
 
     _session: Session
-    _info: TokenInfo
+    info: TokenInfo
     _ledger: Ledger
     _entry: Entry
     _admin_key: Secret | None
     _person: Person
 
-    @property
-    def is_read_locked(self) -> bool:
-        return Capability.READ_LOCK in self._info.capabilities and not self._info.factory_keys
-
     def may_hold_anothers(self) -> bool:
-        return Capability.LIST in self._info.capabilities and not self._reached(State.WRITTEN) and self._is_listed()
+        return Capability.LIST in self.info.capabilities and not self._reached(State.WRITTEN) and self._is_listed()
 
     def is_due(self, *, wipe: bool) -> bool:
         """Whether there is anything left to do. A token that does not tell what it holds may hold a seed of ours from
         the moment on at which there was one."""
-        info = self._info
+        info = self.info
         if wipe:
             return not info.factory_keys or info.credentials_used != 0 or info.pin_state is not PinState.UNSET
         return self._is_listed() if Capability.LIST in info.capabilities else self._reached(State.SEALED)
 
     def authenticate(self, *, wipe: bool) -> None:
         """Raises UsageError, AdminKeyIncorrect."""
-        if wipe and Capability.KEYLESS_RESET in self._info.capabilities:
+        if wipe and Capability.KEYLESS_RESET in self.info.capabilities:
             return
-        keys.authenticate(self._session, self._info, self._ledger, admin_key=self._admin_key, token_key=None)
+        keys.authenticate(self._session, self.info, self._ledger, admin_key=self._admin_key, token_key=None)
 
     def close(self, *, wipe: bool) -> str:
         """What was done."""
         if not wipe:
             self._session.delete(self._entry.job.credential)
             return f"credential {self._entry.job.credential!r} deleted on the token"
-        if Capability.FACTORY_RESET not in self._info.capabilities:
+        if Capability.FACTORY_RESET not in self.info.capabilities:
             self._session.reset()
             return "token emptied"
-        reset(self._session, self._info, self._person, self._ledger)
+        reset(self._session, self.info, self._person, self._ledger)
         return "token reset to factory state"
 
     def _is_listed(self) -> bool:

@@ -110,6 +110,11 @@ class TokenSteps:
         self._require_parameters()
         return "seed on the token already, proven equal"
 
+    def has_lost_it(self) -> bool:
+        """Whether the token says, to anybody, that the job's credential is not on it."""
+        info = self._info
+        return Capability.LIST in info.capabilities and not info.is_read_locked and self._listed() is None
+
     def holds(self, secret: Secret) -> bool | None:
         """Whether the job's credential on the token has this seed, None if there is no such credential."""
         if Capability.CHECK_VALUE in self._info.capabilities:

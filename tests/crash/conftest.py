@@ -13,8 +13,10 @@ def _properties(reporter: pytest.TerminalReporter, name: str) -> Iterator[int]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    cuts, seeds = list(_properties(terminalreporter, "power_cuts")), list(_properties(terminalreporter, "kill_seed"))
-    if cuts:
+    if cuts := list(_properties(terminalreporter, "power_cuts")):
         terminalreporter.write_line(f"{sum(cuts):,} power cuts survived in {len(cuts)} scenarios")
-    if seeds:
-        terminalreporter.write_line(f"{len(seeds)} runs with SIGKILL converged, seeds {min(seeds)} to {max(seeds)}")
+    for what, name in (("token program", "kill_seed"), ("token rotate", "rotation_kill_seed")):
+        if seeds := list(_properties(terminalreporter, name)):
+            terminalreporter.write_line(
+                f"{len(seeds)} runs of `{what}` with SIGKILL converged, seeds {min(seeds)} to {max(seeds)}"
+            )

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from provision.cli.main import main
+from provision.drift.plot.charts import rendered
+from provision.drift.plot.rates import Bar, RatesPicture
+from provision.drift.plot.report import page
 from tests.drift.strategies import TREF
 from tests.drift.test_drift_fleet import line
 from tests.drift.test_drift_pictures_docs import numbers
@@ -69,16 +72,16 @@ def test_the_axes_say_what_and_in_which_unit(plot: Plot) -> None:
     assert dates == sorted(dates)
     assert [text[0] for text in written if re.match(r"[ABC] +(20\d\d-|never)", text)] == ["A", "B", "C"]
     polygon = texts(plot("polygon.svg", "--picture", "polygon"))
-    assert "rate error (ppm; faster is more)" in polygon
+    assert "rate error (ppm; fast: +)" in polygon
     assert "token's time minus true time (s) on 2026-01-01 00:00 UTC" in polygon
 
 
 def test_the_dates_differ_without_colours(plot: Plot) -> None:
     svg = plot("clock.svg").decode()
-    looks = [re.search(rf'<g id="date-{letter}">.*?style="(.*?)"', svg, flags=re.DOTALL) for letter in "AB"]
+    looks = [re.search(rf'<g id="date-{letter}">.*?style="(.*?)"', svg, flags=re.DOTALL) for letter in "ABC"]
     assert None not in looks
-    dashes = [re.findall(r"stroke-dasharray: ([^;]*)", look[1]) for look in looks if look is not None]
-    assert dashes[0] != dashes[1]
+    dashes = {tuple(re.findall(r"stroke-dasharray: ([^;]*)", look[1])) for look in looks if look is not None}
+    assert len(dashes) == 3
 
 
 def test_a_png_is_the_same_picture(plot: Plot) -> None:
@@ -141,6 +144,32 @@ def test_what_a_fleet_calls_its_boxes_is_only_text(tmp_path: Path) -> None:
     assert ET.fromstring(svg).find(f".//{_SVG}script") is None
 
 
+def test_a_box_may_be_called_anything(tmp_path: Path) -> None:
+    batch = "box 箱\ud800\x07\x1b[2J&<: 10 of 10 are slow"
+    picture = RatesPicture(60, 0, 1.0, (Bar(-30.0, 10, 10), Bar(-2.0, 50, 0)), (batch,))
+    for form in ("svg", "png"):
+        assert rendered(picture, "rates", form)
+    shown = [text for text in texts(rendered(picture, "rates", "svg")) if text.startswith("box")]
+    assert shown == [
+        "box 箱\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[2J&<: 10 of 10 are slow"
+    ]
+    assert page([("rates", picture)], batch).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([(TREF, TREF), (TREF + 9, TREF + 9)], id="a-point"),
+        pytest.param([(TREF, TREF), (TREF + 9, 946_684_800)], id="began-anew"),
+    ],
+)
+def test_what_is_too_small_or_too_far_is_drawn_too(seen: list[tuple[int, int]], plot: Plot, document: Path) -> None:
+    edges = [{"a": t, "b": t, "lo": c, "hi": c} for t, c in seen]
+    document.write_text(json.dumps({"tref": TREF, "observations": edges}), "utf-8")
+    assert plot("report.html").count(b"<img") >= 1
+
+
 def test_json_has_the_numbers_that_are_drawn(plot: Plot, document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     svg = plot("clock.svg").decode()
     capsys.readouterr()
@@ -170,6 +199,7 @@ def test_without_matplotlib_it_says_what_to_install(
         (("--input", "seen.json", "--fleet", "seen.json"), 2, "--fleet FILE"),
         (("--input", "seen.json", "--out", "clock.gif"), 2, ".svg, .png or .html"),
         (("--input", "seen.json", "--out", "missing/clock.svg"), 9, "cannot be written"),
+        (("--input", "seen.json", "--shift-s", "30"), 2, "--server-profile"),
         (("--input", "missing.json"), 9, "cannot be read"),
         (("--input", "mad.json", "--picture", "polygon"), 9, "no one clock fits"),
         (("--fleet", "empty.jsonl"), 9, "no token"),

@@ -75,6 +75,24 @@ def cli(make_world, tmp_path, capsys, monkeypatch):
     return Cli(world, tmp_path, capsys, monkeypatch)
 
 
+def test_a_wiped_token_is_retired_and_programmed_anew(cli):
+    cli.program()
+    token = ("--token", "inprocess:1", "--serial", "HT000001", "--admin-key-file", cli.admin_key)
+    token += ("--ledger", str(cli.world.ledger_path))
+    exit_code, text, said = cli.run("token", "wipe", *token, as_json=False)
+    assert (exit_code, text) == (0, "token HT000001 is as it left the factory\n")
+    assert f"`provision token retire --server {cli.world.server_address}`" in said
+    exit_code, [error], _ = cli.program()
+    assert (exit_code, error["error"]["type"]) == (2, "UsageError")
+    assert "'hwtoken:alice' is no longer on it" in error["error"]["message"]
+    assert f"`provision token retire --server {cli.world.server_address}`" in error["error"]["hint"]
+    assert cli.run("token", "retire", "--server", cli.world.server_address, *token)[0] == 0
+    assert cli.server("list")[1] == [{"devices": []}]
+    assert cli.run("token", "set-pin", "--token", "inprocess:1", "--new-pin-file", cli.pin)[0] == 0
+    exit_code, lines, _ = cli.program()
+    assert (exit_code, lines[-1]["state"]) == (0, "DONE")
+
+
 def test_a_whole_life(cli):
     exit_code, lines, _ = cli.program()
     assert exit_code == 0

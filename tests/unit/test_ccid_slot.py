@@ -144,6 +144,17 @@ def test_parts_that_never_end_are_not_kept() -> None:
     assert [len(heard) for heard in reader.channel.heard] == [MAX_APDU + 1]  # the chip refuses that
 
 
+def test_the_longest_command() -> None:
+    reader = Reader().on()
+    longest = bytes(MAX_APDU)
+    assert reader(XfrBlock(0, 1, data=longest)) == DataBlock(0, 1, data=longest + b"\x90\x00")
+    too_long = reader(XfrBlock(0, 2, data=longest + b"\0"))
+    assert too_long == DataBlock(0, 2, failed(), SlotError.BAD_LENGTH)
+    assert reader.channel.heard == [longest]
+    reader(XfrBlock(0, 3, 0, Chain.FIRST, longest[1:]))
+    assert reader(XfrBlock(0, 4, 0, Chain.LAST, b"\0")) == DataBlock(0, 4, data=longest + b"\x90\x00")
+
+
 def test_a_person_is_awaited() -> None:
     reader = Reader().on()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,28 @@ def test_a_status_file_that_is_none_is_told(kernel: Kernel, line: str) -> None:
     kernel.home.joinpath("status").write_text(f"{HEADER}{line}\n")
     with pytest.raises(PortError, match="not of a port"):
         kernel.controller.attach(7, DEVID, FULL_SPEED)
+
+
+def vanish(status: Path) -> None:
+    status.symlink_to("nowhere")  # found when the directory was listed, and gone when it is opened
+
+
+def be_unreadable(status: Path) -> None:
+    status.mkdir()
+
+
+@pytest.mark.parametrize("fate", [vanish, be_unreadable])
+@pytest.mark.parametrize("look", [lambda c: c.attach(7, DEVID, FULL_SPEED), lambda c: c.node(0, tty=False)])
+def test_a_module_that_is_unloaded_at_work_is_told(
+    kernel: Kernel, fate: Callable[[Path], None], look: Callable[[Controller], object]
+) -> None:
+    status = kernel.home / "status"
+    status.unlink()
+    fate(status)
+    with pytest.raises(PortError, match="sudo modprobe vhci-hcd") as caught:
+        look(kernel.controller)
+    assert str(status) in str(caught.value)
+    assert "--link usbip" in str(caught.value)
 
 
 def test_a_device_is_there_once_it_is_configured_and_has_a_node(kernel: Kernel) -> None:

@@ -129,6 +129,17 @@ def test_a_reset_abandons_what_waits(chip: Chip, card: VpcdCard) -> None:
     assert card.poll() == ([], None)
 
 
+def test_another_command_abandons_what_waits(chip: Chip, card: VpcdCard) -> None:
+    card.receive(encode(b"\xff\x01"))
+    assert card.receive(encode(b"\x01\x02")) == [encode(b"\x01\x02\x90\x00")]
+    assert card.poll() == ([], None), "nothing waits any more"
+    card.receive(encode(b"\xff\x01") + encode(b"\xff\x02"))
+    assert chip.log[-2:] == [b"\xff\x01", b"\xff\x02"]
+    chip.finish(b"\x90\x00")
+    assert card.poll() == ([encode(b"\x90\x00")], None), "one reply, to the last"
+    assert card.poll() == ([], None)
+
+
 def test_a_loss_of_power_takes_the_card_out(chip: Chip, card: VpcdCard, removed: Removals) -> None:
     with pytest.raises(PowerLost):
         card.receive(encode(b"\xfe\x01") + encode(b"\x01\x02"))

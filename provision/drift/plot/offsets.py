@@ -9,12 +9,13 @@ from fractions import Fraction
 from provision.drift.diagnosis import Diagnosis
 from provision.drift.document import Document
 from provision.drift.estimate import YEAR_S, Estimate, Interval
-from provision.drift.moments import DAY_S
+from provision.drift.moments import DAY_S, calendar
 from provision.drift.observation import PPM
 from provision.drift.outlook import Outlook, present
 from provision.drift.profiles import Memory
 
 _POINTS = 120  # of a band's outline: what is between two of them is narrower than a pen
+_FLOATS = 1e-9  # of a number: what is closer to it may be the same float
 _MARGIN = Fraction(1, 25)  # of the time shown, on both sides
 
 
@@ -75,7 +76,7 @@ class OffsetPicture:
         offsets += [offset for band in self.bands for point in band for offset in (point.least_s, point.greatest_s)]
         offsets += self.accepted.perhaps_s if self.accepted is not None else ()
         low, high = min(offsets, default=0.0), max(offsets, default=0.0)
-        margin = max((high - low) / 20, 0.5)
+        margin = max((high - low) / 20, 0.5, abs(high) * _FLOATS)
         return low - margin, high + margin
 
     @property
@@ -88,15 +89,18 @@ def offset_picture(
     document: Document, diagnosis: Diagnosis, ahead: Outlook | None, until_s: Fraction | None = None
 ) -> OffsetPicture:
     """`ahead`: what `diagnosis` (or the present clock of it) means at a server. `until_s`: show the time until then;
-    None: until the last date, if that is not much further than one has looked back."""
+    None: until the last date, if that is not much further than one has looked back. Raises InputError beyond the
+    calendar's years."""
     seen, now = document.observations, present(document.model, document.observations, diagnosis)
     begins_s = min((one.b for one in seen), default=document.model.tref_s)
     dates = _dates(ahead)
     asked_s = begins_s if ahead is None or ahead.dates is None else Fraction(ahead.dates.from_s)
     last_s = max([asked_s, *(one.b for one in seen)])
-    if until_s is None or until_s <= last_s:
+    if until_s is None or until_s < last_s + 1:
         until_s = _until(begins_s, last_s, dates)
     margin_s = (until_s - begins_s) * _MARGIN
+    for unix_s in (begins_s - margin_s, until_s + margin_s):
+        calendar(unix_s)  # beyond it there are no labels, and floats cannot tell seconds apart
     runs = diagnosis.runs or ((*(i for i in range(len(seen)) if i not in diagnosis.dropped),),)
     clocks = [Estimate.of(document.model, [seen[i] for i in run]) for run in runs[:-1]] + [now]
     return OffsetPicture(

@@ -20,6 +20,11 @@ def written(picture: Picture) -> dict[str, Any]:
     return found
 
 
+def printable(text: str) -> str:
+    """With a mark in place of what no file of text may hold: control characters, halves of characters."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, _DECIMALS)

@@ -11,6 +11,7 @@ from provision.drift.observation import Observation
 
 _MARGIN = Fraction(1, 4)  # of its size, around the area, so that one sees which bounds pass it by
 _LEAST = Fraction(1, 1000)  # seconds and ppm: the size of a picture of one point
+_FLOATS = Fraction(1, 10**9)  # of a number: what is closer to it may be the same float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def polygon_picture(clock: Estimate, observations: Sequence[Observation]) -> Pol
 
 
 def _wider(low: Fraction, high: Fraction) -> tuple[Fraction, Fraction]:
-    margin = max((high - low) * _MARGIN, _LEAST)
+    margin = max((high - low) * _MARGIN, _LEAST, abs(high) * _FLOATS)
     return low - margin, high + margin
 
 

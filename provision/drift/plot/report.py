@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 
 from provision.drift.plot.charts import rendered
-from provision.drift.plot.pictures import Picture
+from provision.drift.plot.pictures import Picture, printable
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -34,4 +34,4 @@ def page(pictures: Iterable[tuple[str, Picture]], told: str) -> str:
         # As an image of its own each: the names inside an SVG would clash with those in the next.
         data = b64encode(rendered(picture, title, "svg")).decode("ascii")
         parts.append(f'<figure><img alt="{escape(title)}" src="data:image/svg+xml;base64,{data}"></figure>\n')
-    return "".join([*parts, f"<pre>{escape(told)}</pre>\n</body>\n</html>\n"])
+    return "".join([*parts, f"<pre>{escape(printable(told))}</pre>\n</body>\n</html>\n"])

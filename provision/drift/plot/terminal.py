@@ -64,20 +64,21 @@ class _Canvas:
             for column, mark in enumerate(marks.ljust(self.columns))
         ]
         lines.append(" " * (_LABEL - 1) + "+" + "".join(axis))
-        below = [" "] * (_LABEL + self.columns + max(map(len, places.values()), default=0))
+        below = ""
         for column, label in places.items():
-            start = _LABEL + column - len(label) // 2
-            below[start : start + len(label)] = label
-        return [*lines, "".join(below).rstrip()]
+            start = min(_LABEL + column - len(label) // 2, _LABEL + self.columns - len(label))
+            if start >= len(below) + 2:
+                below = below.ljust(start) + label
+        return [*lines, below]
 
 
 def draw(picture: Picture, columns: int) -> str:
-    """Lines of at most `columns` columns, which are NARROWEST or more."""
+    """In `columns` columns, NARROWEST or more; what the letters mean may take more."""
     if isinstance(picture, OffsetPicture):
         return draw_offset(picture, columns)
     if isinstance(picture, PolygonPicture):
         return draw_polygon(picture, columns)
-    return draw_rates(picture)
+    return "\n\n".join([draw_rates(picture), *picture.batches])
 
 
 def draw_offset(picture: OffsetPicture, columns: int) -> str:
@@ -116,16 +117,16 @@ def draw_offset(picture: OffsetPicture, columns: int) -> str:
         [(tick * unit_s, label) for tick, label in numbers(low / unit_s, high / unit_s, 8)],
         "".join(marks),
     )
-    keys = ["|  what was seen allows this"] if picture.seen else []
+    keys = ["|  what was seen"] if picture.seen else []
     if any(one.left_out for one in picture.seen):
         keys.append("x  seen, but left out: it contradicts the rest")
     if picture.bands:
         keys += [":  the clock is within this, for certain", "*  most likely"]
     keys += legend
-    keys += [
-        f"{letter}  {iso_or_none(date.unix_s) or 'never, as far as is known':20}  {date.what}"
-        for letter, date in picture.lettered
-    ]
+    moments = [iso_or_none(date.unix_s) or "never, as far as is known" for date in picture.dates]
+    width = max(map(len, moments), default=0)
+    for (letter, date), moment in zip(picture.lettered, moments, strict=True):
+        keys.append(f"{letter}  {moment:{width}}  {date.what}")
     return "\n".join([*lines, "", *(" " * _LABEL + key for key in keys)])
 
 
@@ -144,7 +145,7 @@ def draw_polygon(picture: PolygonPicture, columns: int) -> str:
             canvas.level(row, (canvas.column(min(crossings)), canvas.column(max(crossings))), ":")
     canvas.put(canvas.column(picture.likely[0]), canvas.row(picture.likely[1]), "*")
     lines = canvas.framed(
-        "rate in ppm, faster is more",
+        "rate error in ppm (fast: +)",
         numbers(*seconds, max(2, canvas.columns // 14)),
         numbers(*ppm, 8),
         "",

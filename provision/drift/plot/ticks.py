@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 from provision.drift.moments import DAY_S, calendar
 
 _EPOCH = datetime(1970, 1, 1)  # as calendar() has it: UTC, without saying so
-_SECONDS = (1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY_S, 2 * DAY_S, 7 * DAY_S)
+_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY_S, 2 * DAY_S, 7 * DAY_S)
 _MONTHS = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 12_000)
 _GAP = 3  # characters between two labels
 

@@ -7,6 +7,7 @@
     keys      seeds at rest, under a key that is not in the file
     storage   the file: schema, transactions, what can go wrong with it
     devices   rows <-> devices and accounts
+    questions where codes would fit: how often, how far, and the answer
     audit     who, what, when, outcome; never a code or a seed
     backend   EmbeddedServer: one transaction an operation
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from provision.servers.backend import HistoryEntry
+from provision.servers.backend import Attempt, AttemptOutcome, HistoryEntry
 
 
 @enum.unique
@@ -22,6 +22,7 @@ class Action(enum.Enum):
     DISABLE = "disable"
     ENABLE = "enable"
     DELETE = "delete"
+    MATCH = "match"  # somebody asked where codes would fit
 
 
 @enum.unique
@@ -77,3 +78,21 @@ def history(db: sqlite3.Connection, device_id: str | None) -> Iterator[HistoryEn
         (Outcome.ACCEPTED.value, Action.SET_DRIFT.value, device_id),
     )
     return (HistoryEntry(device, at_s, step) for device, at_s, step in rows)
+
+
+def since(db: sqlite3.Connection, since_s: float) -> Iterator[AuditEntry]:
+    """Newest first, read from the end: what happened lately costs nothing of the years before."""
+    rows = db.execute("SELECT at_s, action, user, device_id, outcome, step FROM audit ORDER BY audit_id DESC")
+    for at_s, action, user, device, outcome, step in rows:
+        if at_s < since_s:
+            return
+        yield AuditEntry(at_s, Action(action), user, device, Outcome(outcome), step)
+
+
+def attempts(db: sqlite3.Connection, since_s: float) -> Sequence[Attempt]:
+    """Of people who are known, oldest first."""
+    return [
+        Attempt(entry.at_s, entry.user, entry.device_id, AttemptOutcome(entry.outcome.value))
+        for entry in reversed(list(since(db, since_s)))
+        if entry.action is Action.CHECK and entry.outcome is not Outcome.UNKNOWN
+    ]

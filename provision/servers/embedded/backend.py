@@ -6,12 +6,12 @@ import contextlib
 import hmac
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from provision.clock import Clock
+from provision.closing import Closing
 from provision.errors import (
     AlreadyRegistered,
     CodeMismatch,
@@ -25,8 +25,17 @@ from provision.errors import (
 )
 from provision.model import OathType, OtpParameters, Secret
 from provision.otp import code_source
-from provision.servers.backend import Acceptance, Device, HistoryEntry, Registration, ServerCapability
-from provision.servers.embedded import audit, devices, keys, storage, window
+from provision.servers.backend import (
+    Acceptance,
+    Attempt,
+    Device,
+    HistoryEntry,
+    Registration,
+    SeedWork,
+    ServerCapability,
+    T,
+)
+from provision.servers.embedded import audit, devices, keys, questions, storage, window
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome
 from provision.servers.embedded.devices import Account, StoredDevice
 from provision.servers.embedded.names import clean, folded
@@ -42,7 +51,7 @@ def open_address(rest: str, clock: Clock) -> EmbeddedServer:
     return EmbeddedServer(Path(rest), clock, os.urandom)
 
 
-class EmbeddedServer:
+class EmbeddedServer(Closing):
     """A ServerBackend (provision/servers/backend.py) in a file. Processes may share the file; threads, no instance.
 
     A refused code is charged, and an accepted one spent, in the very transaction that judged it, before the caller
@@ -92,16 +101,12 @@ class EmbeddedServer:
     def capabilities(self) -> frozenset[ServerCapability]:
         return frozenset(ServerCapability)
 
+    @property
+    def window_steps(self) -> tuple[int, int]:
+        return self._policy.back_steps, self._policy.forward_steps
+
     def close(self) -> None:
         self._storage.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # codes
 
@@ -243,6 +248,37 @@ class EmbeddedServer:
         with self._storage.snapshot() as db:
             yield from audit.history(db, device_id)
 
+    # a support desk's questions
+
+    def attempts(self, since_s: float) -> Sequence[Attempt]:
+        """Logins of people who are known, accepted or refused, oldest first."""
+        with self._storage.snapshot() as db:
+            return audit.attempts(db, since_s)
+
+    def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]:
+        """Raises InputError, Throttled, Rejected (unknown-device)."""
+
+        def match(secret: Secret, parameters: OtpParameters, others: Mapping[str, Secret]) -> list[int]:
+            usable = range(max(0, steps.start), max(0, steps.stop))
+            return questions.matching(codes, usable, code_source(secret, parameters, allow_short_seed=True))
+
+        with self._storage.snapshot() as db:
+            parameters = _found(db, device_id).parameters
+        questions.require_answerable(codes, steps, parameters, self._clock.now())
+        return self.beside_seed(device_id, match)
+
+    def beside_seed(self, device_id: str, work: SeedWork[T]) -> T:
+        """Raises Throttled, Rejected (unknown-device)."""
+        with self._storage.transaction() as db:
+            device = _found(db, device_id)
+            refused = questions.charge(db, device, self._clock.now())
+            neighbours = devices.registered_with(db, device, questions.NEIGHBOURS)
+        if refused is not None:
+            raise refused
+        # Outside the transaction: nobody's login waits for a search.
+        others = {other.serial or _called(other): self._secret(other) for other in neighbours}
+        return work(self._secret(device), device.parameters, others)
+
     # how a code is judged
 
     def _check(
@@ -291,9 +327,11 @@ class EmbeddedServer:
         return window.judge(within, code, self._code_at(device))
 
     def _code_at(self, device: StoredDevice) -> window.CodeAt:
-        secret = self._keys.unseal(device.sealed, device.device_id, device.parameters)
         # A short seed was let in by an administrator who was asked; refusing its codes now would help nobody.
-        return code_source(secret, device.parameters, allow_short_seed=True)
+        return code_source(self._secret(device), device.parameters, allow_short_seed=True)
+
+    def _secret(self, device: StoredDevice) -> Secret:
+        return self._keys.unseal(device.sealed, device.device_id, device.parameters)
 
     @contextlib.contextmanager
     def _administered(

@@ -53,6 +53,8 @@ class StoredDevice:
             drift_steps=self.drift_steps,
             last_step=self.last_step,
             consecutive_failures=self.account.failures.count,
+            locked=self.account.failures.locked,
+            open_from_s=self.account.failures.open_from_s,
             registered_s=self.registered_s,
         )
 
@@ -95,6 +97,15 @@ def of_user(db: sqlite3.Connection, user: str) -> list[StoredDevice]:
 def by_id(db: sqlite3.Connection, device_id: str) -> StoredDevice | None:
     row = db.execute(_SELECT + "WHERE device_id = ?", (device_id,)).fetchone()
     return None if row is None else _device(row)
+
+
+def registered_with(db: sqlite3.Connection, device: StoredDevice, most: int) -> list[StoredDevice]:
+    """The other devices that were registered nearest in time to this one: what came out of the same box."""
+    rows = db.execute(
+        _SELECT + "WHERE device_id <> ? ORDER BY abs(registered_s - ?), device_id LIMIT ?",
+        (device.device_id, device.registered_s, most),
+    )
+    return [_device(row) for row in rows]
 
 
 def by_fingerprint(db: sqlite3.Connection, fingerprint: bytes) -> StoredDevice | None:

@@ -29,6 +29,11 @@ class Failures:
         """No attempt is evaluated any more until an administrator acts."""
         return self.count >= MAX_FAILURES
 
+    @property
+    def open_from_s(self) -> float:
+        """From when on the next attempt is evaluated, by a clock that was not stepped back; 0: at once."""
+        return self.last_s + DELAY_S * self.count if self.count else 0.0
+
     def one_more(self, now_s: float) -> Failures:
         return Failures(self.count + 1, now_s)
 
@@ -42,4 +47,4 @@ class Failures:
 
     def retry_after_s(self, now_s: float) -> float:
         """Seconds from `now_s` until an attempt is evaluated again; 0 if it is now. Says nothing of `locked`."""
-        return max(0.0, self.last_s + DELAY_S * self.count - now_s) if self.count else 0.0
+        return max(0.0, self.open_from_s - now_s)

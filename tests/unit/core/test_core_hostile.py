@@ -50,13 +50,6 @@ GOOD = [
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
 def host(bench: Bench) -> Host:
     host = Host(bench.token.open_channel())
     furnish(host)

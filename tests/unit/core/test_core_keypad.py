@@ -16,20 +16,6 @@ PIN = "271828"
 SECRET = b"12345678901234567890"
 
 
-@pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
-def host(bench: Bench) -> Host:
-    host = Host(bench.token.open_channel())
-    host.open()
-    return host
-
-
 def put(host: Host, name: str, flags: Flag = Flag.OWN_CLOCK, *, t0_s: int = 0) -> None:
     new = reference_oath.Put(name, OathKind.TOTP, HashKind.SHA1, 6, SECRET, timing=Timing(30, t0_s, flags))
     assert host.secure(Ins.PUT, data=new.encode()).sw == Sw.OK

@@ -19,13 +19,6 @@ LEVELS = list(scp03.Level)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
 def host(bench: Bench) -> Host:
     return Host(bench.token.open_channel())
 
@@ -128,11 +121,10 @@ def test_a_length_that_is_not_true(host: Host, raw: str) -> None:
 
 def test_the_longest_apdu(host: Host) -> None:
     host.select()
-    head = bytes.fromhex("00A10000000FF7")
-    assert host.channel.transmit(head + bytes(FIRMWARE_LONGEST - len(head) + 2)) == bytes.fromhex("6700")
     unknown = Command(0, 0xEE, 0, 0, bytes(FIRMWARE_LONGEST - 7), None, True)
     assert len(encode_command(unknown)) == FIRMWARE_LONGEST
     assert host.exchange(unknown).sw == Sw.INS_NOT_SUPPORTED
+    assert host.exchange(unknown._replace(data=unknown.data + b"\0")).sw == Sw.WRONG_LENGTH
 
 
 def test_data_where_none_belongs(host: Host) -> None:

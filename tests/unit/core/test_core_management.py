@@ -18,13 +18,6 @@ OWN = scp03.KeySet(b"e" * 16, b"m" * 16, b"d" * 16)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
 def host(bench: Bench) -> Host:
     host = Host(bench.token.open_channel())
     assert host.open(AID).sw == Sw.OK

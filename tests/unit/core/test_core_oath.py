@@ -1,4 +1,4 @@
-"""The OATH applet: credentials, codes, touch. docs/PROTOCOL.md section 6; the PIN has a file of its own."""
+"""The OATH applet: credentials and codes. docs/PROTOCOL.md section 6; PIN and touch have files of their own."""
 
 from __future__ import annotations
 
@@ -11,52 +11,10 @@ from firmware_sim.core.running import Running
 from firmware_sim.seams import Battery
 from firmware_sim.testing import START_S, Bench, Host, make_bench
 from provision.wire import oath, reference, reference_oath, tlv
-from provision.wire.apdu import Command, Sw, decode_response, encode_command
+from provision.wire.apdu import Sw
 from provision.wire.oath import HashKind, Ins, OathKind, Tag
 from provision.wire.reference_oath import Flag, Timing
-
-SECRET = b"12345678901234567890"
-PIN = b"123456"
-OWN = Timing(30, 0, Flag.OWN_CLOCK)
-
-
-@pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
-def host(bench: Bench) -> Host:
-    host = Host(bench.token.open_channel())
-    host.open()
-    return host
-
-
-def put(host: Host, name: str = "a", *, kind: OathKind = OathKind.TOTP, secret: bytes = SECRET, **more: object) -> int:
-    new = reference_oath.Put(name, kind, HashKind.SHA1, 6, secret, **more)  # type: ignore[arg-type]  # fields of Put
-    return host.secure(Ins.PUT, data=new.encode()).sw
-
-
-def calculate(host: Host, name: str = "a", step: int | None = None, *, p2: int = 1) -> tuple[bytes, int]:
-    return host.send(Ins.CALCULATE, 0, p2, oath.Calculate(name, step).encode())
-
-
-def record(host: Host, name: str = "a") -> reference_oath.CredentialRecord:
-    return reference_oath.CredentialRecord.decode(host.send(Ins.GET_CREDENTIAL, data=oath.Name(name).encode()).data)
-
-
-def names(host: Host) -> list[str]:
-    return [name for _, _, name in oath.Listing.decode(host.send(Ins.LIST).data).entries]
-
-
-def verify(host: Host) -> None:
-    host.send(Ins.SET_PIN, data=reference_oath.Pin(PIN).encode())
-    assert host.send(Ins.VERIFY_PIN, data=reference_oath.Pin(PIN).encode()).sw == Sw.OK
-
-
-# Writing
+from tests.unit.core.oath_host import OWN, PIN, SECRET, calculate, names, put, record, verify
 
 
 def test_the_list_is_by_age_and_replacing_keeps_the_place(bench: Bench, host: Host) -> None:
@@ -333,105 +291,6 @@ def test_calculate_all(host: Host) -> None:
     assert record(host, "hotp").counter == 0
     assert host.send(Ins.CALCULATE_ALL, 0, 1, challenge + b"\x71\x00").sw == Sw.WRONG_DATA
     assert host.send(Ins.CALCULATE_ALL, 0, 1).sw == Sw.WRONG_DATA
-
-
-# The touch
-
-
-def ask(host: Host, name: str = "a") -> bytes | None:
-    return host.channel.transmit(encode_command(Command(0, Ins.CALCULATE, 0, 1, oath.Calculate(name).encode(), 256)))
-
-
-def test_a_command_waits_for_the_button(bench: Bench, host: Host) -> None:
-    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
-    assert ask(host) is None
-    assert bench.token.screen() == "touch? a"
-    assert host.channel.poll() is None
-    assert host.channel.deadline == bench.clock.now() + 15
-    bench.clock.advance(10)
-    bench.token.press_button()
-    reply = host.channel.poll()
-    assert reply is not None
-    assert reference_oath.CalculateReply.decode(reply[:-2]).device_time_us == int((START_S + 10) * 1_000_000), (
-        "the time of the touch"
-    )
-    assert host.channel.poll() is None
-    assert host.channel.deadline is None
-    assert ask(host) is None, "one touch is for one command"
-
-
-def test_nobody_touches(bench: Bench, host: Host) -> None:
-    put(host, kind=OathKind.HOTP, touch=True)
-    assert ask(host) is None
-    bench.clock.advance(14.75)
-    assert host.channel.poll() is None
-    bench.clock.advance(0.25)
-    bench.token.press_button()
-    assert host.channel.poll() == bytes.fromhex("6985")
-    assert record(host).counter == 0
-    assert bench.token.screen() == "no codes", "too late for that command, the button was only a button"
-
-
-def test_the_pin_comes_before_the_touch(host: Host) -> None:
-    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.PIN | Flag.TOUCH))
-    assert ask(host) == bytes.fromhex("6982")
-    verify(host)
-    assert ask(host) is None
-
-
-def test_another_command_and_a_reset_abandon_the_wait(bench: Bench, host: Host) -> None:
-    put(host, kind=OathKind.HOTP, touch=True)
-    for abandon in (host.select, host.channel.reset, bench.token.power_off):
-        bench.token.power_on()
-        host.select()
-        assert ask(host) is None
-        abandon()
-        bench.token.press_button()
-        assert host.channel.poll() is None
-    bench.token.power_on()
-    host.select()
-    assert record(host).counter == 0
-
-
-def test_the_touch_is_for_whoever_waits_longest(bench: Bench, host: Host) -> None:
-    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
-    other = Host(bench.token.open_channel())
-    other.select()
-    assert ask(other) is None
-    bench.clock.advance(1)
-    assert ask(host) is None
-    bench.token.press_button()
-    assert host.channel.poll() is None
-    assert other.channel.poll() is not None
-    bench.token.press_button()
-    assert host.channel.poll() is not None
-
-
-def test_what_changed_while_it_waited_counts(bench: Bench, host: Host) -> None:
-    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
-    other = Host(bench.token.open_channel())
-    other.open()
-    assert ask(host) is None
-    other.secure(Ins.DELETE, data=oath.Name("a").encode())
-    bench.token.press_button()
-    assert host.channel.poll() == bytes.fromhex("6984")
-    put(other, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
-    assert ask(host) is None
-    other.open(reference.MANAGEMENT_AID)
-    other.secure(reference.Ins.FACTORY_RESET, 0xDE, 0xAD)
-    assert host.channel.poll() == bytes.fromhex("6985")
-
-
-def test_a_touch_inside_the_secure_channel(bench: Bench, host: Host) -> None:
-    put(host, timing=Timing(30, 0, Flag.OWN_CLOCK | Flag.TOUCH))
-    wrapped = host.wrap(Ins.CALCULATE, 0, 1, oath.Calculate("a").encode())
-    assert host.channel.transmit(encode_command(wrapped)) is None
-    bench.token.press_button()
-    reply = host.channel.poll()
-    assert reply is not None
-    answer = host.unwrap(decode_response(reply))
-    assert reference_oath.CalculateReply.decode(answer.data).device_time_us is not None
-    assert host.secure(Ins.LIST).sw == Sw.OK
 
 
 def test_no_secret_is_told() -> None:

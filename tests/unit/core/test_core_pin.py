@@ -15,13 +15,6 @@ PIN, NEW, WRONG = b"271828", b"0031415926535897", b"000000"
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = make_bench()
-    bench.token.power_on()
-    return bench
-
-
-@pytest.fixture
 def host(bench: Bench) -> Host:
     host = Host(bench.token.open_channel())
     host.select()

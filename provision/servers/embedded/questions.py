@@ -1,0 +1,72 @@
+"""Where codes would fit: asked by a support desk, which knows codes and no seed. How often, how far, and the answer.
+
+What a desk could do with answers is guess: ask of every pair of codes whether the token will show it tomorrow. So only
+consecutive codes are looked at, a wide question is no better than a narrow one, and no device is asked about more often
+than people telephone. A pair of six digits fits one step in 10^12: at this rate, a day's steps of one device hold the
+answer to one guess in some thousand years.
+"""
+
+from __future__ import annotations
+
+import hmac
+import sqlite3
+from collections.abc import Sequence
+
+from provision.errors import InputError, Throttled
+from provision.model import OtpParameters
+from provision.servers.embedded import audit
+from provision.servers.embedded.audit import Action, AuditEntry, Outcome
+from provision.servers.embedded.devices import StoredDevice
+from provision.servers.embedded.window import CodeAt
+
+PER_DEVICE = 10  # questions in an hour
+PER_SERVER = 300
+HOUR_S = 3600
+REACH_S = 86_400  # from the server's clock, either way
+NEIGHBOURS = 50  # how many other devices of the box a seed may have been exchanged with
+
+
+def require_answerable(codes: Sequence[str], steps: range, parameters: OtpParameters, now_s: float) -> None:
+    """Raises InputError for what is no question of a support desk."""
+    if not 2 <= len(codes) <= 3:
+        raise InputError("two or three codes are looked for", hint="one alone would fit some step by chance")
+    if not all(code.isascii() and code.isdigit() and 6 <= len(code) <= 8 for code in codes):
+        raise InputError("that is not a code", hint="a code has 6 to 8 digits")
+    first, last = parameters.step_at(now_s - REACH_S), parameters.step_at(now_s + REACH_S)
+    if steps and not (steps.step == 1 and first <= steps[0] and steps[-1] <= last):
+        raise InputError("codes are looked for within a day of now", hint="ask for less")
+
+
+def charge(db: sqlite3.Connection, device: StoredDevice, now_s: float) -> Throttled | None:
+    """Count a question before it is answered; why it is not answered, if it comes too soon. Either way it is on
+    record, and a refused one does not make the next one later."""
+    asked = [entry for entry in audit.since(db, now_s - HOUR_S) if _counts(entry) and entry.at_s > now_s - HOUR_S]
+    waits = [
+        HOUR_S - (now_s - earlier[limit - 1].at_s)
+        for earlier, limit in (
+            ([entry for entry in asked if entry.device_id == device.device_id], PER_DEVICE),
+            (asked, PER_SERVER),
+        )
+        if len(earlier) >= limit
+    ]
+    outcome = Outcome.THROTTLED if waits else Outcome.DONE
+    audit.append(db, AuditEntry(now_s, Action.MATCH, device.account.user, device.device_id, outcome, None))
+    if not waits:
+        return None
+    return Throttled(
+        "codes were looked up too often within the last hour",
+        retry_after_s=max(waits),
+        hint=f"the codes were not looked at; ask again in {max(waits) / 60:.0f} minutes",
+    )
+
+
+def matching(codes: Sequence[str], steps: range, code_at: CodeAt) -> list[int]:
+    """The steps from which on these codes are shown. All are compared, whatever the first ones are."""
+    wanted = [code.encode("ascii") for code in codes]
+    shown = [code_at(step).encode("ascii") for step in range(steps.start, steps.stop + len(codes) - 1)]
+    fits = [[hmac.compare_digest(code, one) for code in shown] for one in wanted]
+    return [step for i, step in enumerate(steps) if all(fit[i + n] for n, fit in enumerate(fits))]
+
+
+def _counts(entry: AuditEntry) -> bool:
+    return entry.action is Action.MATCH and entry.outcome is Outcome.DONE

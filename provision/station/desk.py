@@ -1,0 +1,150 @@
+"""What a support desk is given of a server: it may look and ask. It changes nothing, and never sees a seed.
+
+Questions about codes are answered beside the seed, within the rate that the server allows, and each is on its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import groupby
+
+from provision.clock import Clock
+from provision.drift import places, seed_mistakes
+from provision.drift.search import Shown, search
+from provision.model import OathType, OtpParameters, Secret
+from provision.servers.backend import Attempt, Device, ServerBackend, ServerCapability
+
+NEAR_S = 86_000  # as far as a server answers, with room for two more codes
+_WIDEST_S = 5 * 365 * 86_400  # what takes longer to search is no question for a server at work, nor for a telephone
+Login = tuple[Fraction, int]  # when it was received, Unix seconds by the server; the code's step
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The codes that somebody read out. `at_s`: when the last one was, Unix seconds."""
+
+    codes: tuple[str, ...] = field(repr=False)
+    at_s: float
+
+    def first_s(self, parameters: OtpParameters) -> int:
+        """When the first one appeared, if each was read out at once."""
+        return int(self.at_s) - (len(self.codes) - 1) * parameters.time_step_s
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Where the codes fit: with a clock that is far off, or with another seed.
+
+    name, what   in the words of drift.places or drift.seed_mistakes
+    step         of the last code, by the token's own clock and parameters
+    offset_s     of the clock then, device minus true, rounded down to its step
+    odds         how many of all that was tried would fit by chance, on average
+    """
+
+    name: str
+    what: str
+    step: int
+    offset_s: int
+    odds: Fraction
+
+
+class Desk:
+    """Everything that it may do. `clock`: the station's."""
+
+    def __init__(self, server: ServerBackend, clock: Clock) -> None:
+        self._server = server
+        self._clock = clock
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    @property
+    def window_steps(self) -> tuple[int, int]:
+        """How many steps (back, forward) of the expected one the server accepts."""
+        return self._server.window_steps
+
+    @property
+    def can_match(self) -> bool:
+        """Whether somebody with the seeds answers."""
+        return ServerCapability.MATCH in self._server.capabilities
+
+    def devices(self) -> Sequence[Device]:
+        """Of everybody, those whose codes come from a clock."""
+        return [device for device in self._server.list() if device.parameters.oath_type is OathType.TOTP]
+
+    def logins(self, device: Device) -> list[Login]:
+        """Accepted codes, oldest first, since the token's clock was last set."""
+        return next((logins for _, logins in self._logins(device.device_id)), [])
+
+    def logins_of_all(self) -> Iterator[tuple[str, list[Login]]]:
+        """The same of every device that somebody has logged in with, by its id."""
+        return self._logins(None)
+
+    def attempts(self, since_s: float) -> Sequence[Attempt]:
+        """Everybody's logins since then, refused ones too, oldest first; none if the server does not tell."""
+        if ServerCapability.ATTEMPTS not in self._server.capabilities:
+            return ()
+        return self._server.attempts(since_s)
+
+    def near(self, device: Device, asked: Asked) -> list[Fit]:
+        """Where the codes fit with the seed on record, within a day of now. A question. Raises Throttled."""
+        parameters = device.parameters
+        first_s = asked.first_s(parameters)
+        steps = range(parameters.step_at(first_s - NEAR_S), parameters.step_at(first_s + NEAR_S) + 1)
+        if len(asked.codes[0]) != parameters.digits:
+            return []
+        odds = Shown(asked.codes, first_s).odds(len(steps))
+        more = len(asked.codes) - 1
+        return [
+            Fit("near-now", "it is only slow or fast", step + more, parameters.step_start(step) - first_s, odds)
+            for step in self._server.matching_steps(device.device_id, asked.codes, steps)
+        ]
+
+    def elsewhere(self, device: Device, asked: Asked) -> tuple[Fit | None, list[Fit]]:
+        """The likeliest clock that is further off, and every seed by which the codes fit today. A question. Raises
+        Throttled."""
+        shown = Shown(asked.codes, asked.first_s(device.parameters))
+        born_s, more = int(device.registered_s), len(asked.codes) - 1
+
+        def work(
+            secret: Secret, parameters: OtpParameters, others: Mapping[str, Secret]
+        ) -> tuple[Fit | None, list[Fit]]:
+            mistakes = seed_mistakes.find(
+                shown,
+                seed_mistakes.hypotheses(secret, parameters, digits=shown.digits, neighbours=others),
+            )
+            seeds = [
+                Fit(
+                    one.hypothesis.name,
+                    one.hypothesis.what,
+                    one.hypothesis.parameters.step_at(one.unix_s) + more,
+                    one.offset_s,
+                    one.odds,
+                )
+                for one in mistakes
+            ]
+            if seeds or shown.digits != parameters.digits:
+                return None, seeds
+            likely = [place for place in places.likely(shown.at_s, born_s) if place.end_s - place.begin_s < _WIDEST_S]
+            found = next(search(shown, secret, parameters, likely), None)
+            if found is None:
+                return None, seeds
+            step = parameters.step_at(found.unix_s) + more
+            return Fit(found.place.reason, found.place.what, step, found.offset_s, found.odds), seeds
+
+        return self._server.beside_seed(device.device_id, work)
+
+    def _logins(self, device_id: str | None) -> Iterator[tuple[str, list[Login]]]:
+        if ServerCapability.HISTORY not in self._server.capabilities:
+            return
+        for one, entries in groupby(self._server.history(device_id), lambda entry: entry.device_id):
+            logins: list[Login] = []
+            for entry in entries:
+                if entry.step is None:
+                    logins.clear()  # what the clock showed before it was set says nothing of what it shows now
+                else:
+                    logins.append((Fraction(entry.at_s), entry.step))
+            if logins:
+                yield one, logins

@@ -1,0 +1,11 @@
+"""Why somebody's codes are refused: one cause, named from what a support desk can see and ask, or none.
+
+    case      what is known of the person, the devices and the codes; what comes out
+    crowd     has the server's clock moved? Then everybody's token seems to have
+    clock     what became of this token's clock: it drifts, it jumped, or neither can be told
+    judge     the order in which causes are looked at
+    advice    what to do now, and for good
+
+A wrong name costs a person a token, a day or the trust in the desk; "undecided" costs one more question. So a cause is
+named only where what was seen excludes the others that are known, and "undecided" says what would decide.
+"""

@@ -1,0 +1,117 @@
+"""`provision explain`: one screen for whoever has a person on the telephone, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from provision.cli.main import main
+from tests.explain.office import ANN, Office, slow
+
+
+class Call(NamedTuple):
+    """What the desk has, in a folder: the server, the time, and two codes in a row."""
+
+    folder: Path
+    seen: tuple[str, ...]
+
+    @property
+    def server(self) -> tuple[str, ...]:
+        return "--server", f"embedded:{self.folder}/server.db", "--clock", f"file:{self.folder}/clock"
+
+    @property
+    def codes(self) -> Path:
+        return self.folder / "codes"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Call:
+    """Ann's clock has become slow in 36 weeks, and nobody else's."""
+    folder = tmp_path_factory.mktemp("desk")
+    office = Office.open(folder / "server.db", 1)
+    slow(office)
+    call = Call(folder, office.codes())
+    office.server.close()
+    (folder / "clock").write_text(str(office.true.now()))
+    call.codes.touch(mode=0o600)
+    call.codes.write_text("\n".join(call.seen))
+    return call
+
+
+@pytest.fixture
+def call(kept: Call, tmp_path: Path) -> Call:
+    """Nobody has asked yet."""
+    shutil.copytree(kept.folder, tmp_path / "desk")
+    return kept._replace(folder=tmp_path / "desk")
+
+
+def explained(call: Call, capsys: pytest.CaptureFixture[str], *arguments: str, exit_code: int = 0) -> dict[str, Any]:
+    assert main(["explain", *arguments, *call.server, "--json"]) == exit_code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_one_object_for_programs(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    found = explained(call, capsys, ANN, "--codes", str(call.codes))
+    assert (found["cause"], found["certainty"], found["user"]) == ("clock-drift", "certain", ANN)
+    low, high = found["rate_error_ppm"]
+    assert -45 < low < high < -10
+    assert found["offset_s"][1] < -30
+    assert "resync" in found["now"]
+
+
+def test_one_screen_for_people(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", ANN, "--codes", str(call.codes), *call.server]) == 0
+    screen = capsys.readouterr().out
+    for head in ("CAUSE", "CERTAINTY", "CLOCK", "SINCE", "EXCLUDED", "NOW", "FOR GOOD"):
+        assert f"\n{head} " in f"\n{screen}"
+    assert len(screen.splitlines()) <= 24
+    assert max(map(len, screen.splitlines())) <= 100
+    assert not any(code in screen for code in call.seen)
+
+
+def test_without_codes_it_says_what_is_unknown(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    found = explained(call, capsys, ANN, "--no-codes")
+    assert found["cause"] == "undecided"
+    assert any("two codes in a row" in what for what in found["unknown"])
+
+
+def test_everybody(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--all", *call.server]) == 0
+    assert ANN in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["nobody", "--no-codes"], 2, "neither a user nor a token"),
+        ([], 2, "whose codes"),
+        ([ANN, "--all"], 2, "whose codes"),
+        ([ANN, "--no-codes", "--codes", "-"], 2, "contradict"),
+    ],
+)
+def test_what_it_cannot_do(
+    call: Call, capsys: pytest.CaptureFixture[str], arguments: list[str], exit_code: int, words: str
+) -> None:
+    assert words in explained(call, capsys, *arguments, exit_code=exit_code)["error"]["message"]
+
+
+@pytest.mark.parametrize("codes", ["", "123456", "123456\n12345678", "123456\nabcdef"])
+def test_what_are_no_two_codes(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, codes: str) -> None:
+    path = tmp_path / "codes"
+    path.touch(mode=0o600)
+    path.write_text(codes)
+    assert "code" in explained(call, capsys, ANN, "--codes", str(path), exit_code=9)["error"]["message"]
+
+
+def test_who_asks_too_often_is_told_when_to_ask_again(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(10):
+        main(["explain", ANN, "--codes", str(call.codes), *call.server, "--json"])
+    capsys.readouterr()
+    error = explained(call, capsys, ANN, "--codes", str(call.codes), exit_code=4)["error"]
+    assert "too often" in error["message"]
+    assert "minutes" in error["hint"]
