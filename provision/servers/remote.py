@@ -23,6 +23,7 @@ from provision.errors import (
     CodeReplayed,
     Fallback,
     InputError,
+    NotSupported,
     ProvisionError,
     Rejected,
     Throttled,
@@ -87,7 +88,12 @@ class RemoteServer:
 
     @property
     def capabilities(self) -> frozenset[ServerCapability]:
-        return frozenset(ServerCapability)
+        return frozenset(ServerCapability) - {ServerCapability.ATTEMPTS, ServerCapability.MATCH}
+
+    @property
+    def window_steps(self) -> tuple[int, int]:
+        """Raises NotSupported: what a support desk needs to explain refusals is not to be had over HTTP yet."""
+        raise NotSupported("over HTTP a server does not explain refusals", capability=ServerCapability.MATCH.value)
 
     def close(self) -> None:
         """Nothing is open between two requests."""
