@@ -1,4 +1,4 @@
-"""The fixtures that `pip install hwtoken` gives every pytest; docs/PYTEST.md tells about them.
+"""The fixtures that every pytest has where hwtoken is installed; docs/PYTEST.md tells about them.
 
 Whoever has hwtoken installed pays for this import in each run of pytest, so it loads nothing but pytest: everything
 else is imported by the first fixture that needs it.
