@@ -19,8 +19,15 @@ IN_A_CROWD = (*WITH_TESTS, "pytest-randomly", "pytest-rerunfailures")  # other p
 BUILDS = "setuptools>=77"  # as [build-system] says
 
 
+def away(home: Path | None = None) -> dict[str, str]:
+    """An environment that leads to nothing of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    return kept if home is None else {**kept, "HOME": str(home)}
+
+
 def run(*command: str | Path, timeout: float = 300, **options: object) -> str:
-    """Standard output of a command that must succeed."""
+    """Standard output of a command that must succeed, away from here unless `env` says otherwise."""
+    options.setdefault("env", away())
     done = subprocess.run(
         [str(part) for part in command],
         stdout=subprocess.PIPE,

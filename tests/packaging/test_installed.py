@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,18 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import ROOT, Built, Venv, run
+from tests.packaging.conftest import ROOT, Built, Venv, away, run
 from tests.unit.test_without_unix import HIDE
 
 pytestmark = pytest.mark.packaging
 
 PACKAGES = ("provision", "firmware_sim", "pytest_hwtoken")
-
-
-def away(home: Path) -> dict[str, str]:
-    """An environment that leads to nothing of ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "PIP"))}
-    return {**kept, "HOME": str(home)}
 
 
 def test_the_wheel_has_every_module_and_nothing_else(built: Built) -> None:
