@@ -36,24 +36,20 @@ def first_column(text: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
-@pytest.mark.parametrize("number", range(len(examples(PAGE))))
-def test_an_example_of_the_page_passes_as_a_file(pytester: pytest.Pytester, number: int) -> None:
-    example = examples(PAGE)[number]
-    pytester.makepyfile(test_example=example)
+def test_every_example_passes_as_a_file(pytester: pytest.Pytester) -> None:
+    """Those of the page as they stand, that of the README with the imports that go without saying there."""
+    files = {f"test_page_{number}": example for number, example in enumerate(examples(PAGE))}
+    (short,) = examples(README)
+    files["test_readme"] = f"import pytest\nfrom provision.model import Secret\n{short}"
+    pytester.makepyfile(**files)
     result = pytester.runpytest_subprocess("-W", "error", "--strict-markers")
-    result.assert_outcomes(passed=example.count("def test_"))
+    result.assert_outcomes(passed=sum(text.count("def test_") for text in files.values()))
 
 
 def test_the_page_has_examples_of_every_fixture() -> None:
     everything = "\n".join(examples(PAGE))
     for fixture in first_column(section("Fixtures").partition("are the same to a test")[0]):
         assert re.search(rf"def test_\w+\([^)]*\b{fixture}\b", everything), fixture
-
-
-def test_the_example_of_the_readme_passes_with_its_imports(pytester: pytest.Pytester) -> None:
-    (example,) = examples(README)
-    pytester.makepyfile(test_example=f"import pytest\nfrom provision.model import Secret\n{example}")
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 def test_the_table_of_the_marker_is_whole() -> None:
