@@ -242,12 +242,14 @@ def test_whoever_is_locked_is_unlocked_by_an_administrator(desk: Desk, helper: V
                 server.check("carla", "000000")
     helper.sign_in(desk.tokens[Role.DESK])
     shown = helper.get("/desk/person?user=carla")
+    assert "Now no code is looked at, after too many wrong ones." in shown.text
     assert "Locked after 100 wrong codes" in shown.text
     assert "Unlock" not in shown.text
     leader = desk.visitor(Role.ADMINISTRATOR)
     answer = leader.submit(leader.get("/desk/person?user=carla").form("/enable"))
     assert "earlier wrong codes are forgiven" in answer.text
     assert "No wrong codes since the last login." in answer.text
+    assert "Now logging in works with Tablet." in answer.text
 
 
 def test_a_wrong_device_is_deleted_by_the_desk(desk: Desk, helper: Visitor) -> None:

@@ -33,6 +33,10 @@ class Outlook:
         return [device for device in self.devices if not device.pending and not device.disabled]
 
     @property
+    def is_locked(self) -> bool:
+        return any(device.locked for device in self.devices)
+
+    @property
     def old_until_s(self) -> float | None:
         """Until when the person is sent to the old way, None if they are not."""
         if self.person is None:
@@ -59,6 +63,8 @@ class Outlook:
 
     def for_oneself(self) -> str | None:
         """What the person must know of the old way, None if nothing."""
+        if self.way is Way.DEVICE and self.is_locked:
+            return "No code is looked at, after too many wrong ones. Ask your support desk."
         if self.way is Way.NONE:
             return "No code lets you in now: you have no device that works, and the old way is closed."
         if self.old_until_s is None:
@@ -86,6 +92,8 @@ class Outlook:
     def in_words(self, whose: str) -> str:
         """What becomes of logging in. `whose`: "you are", or "anna is"."""
         match self.way:
+            case Way.DEVICE if self.is_locked:
+                return "no code is looked at, after too many wrong ones."
             case Way.DEVICE:
                 return f"logging in works with {_listed([device.name for device in self.usable])}."
             case Way.OLD:
