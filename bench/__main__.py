@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from bench import drift, families, find_clock, http_checks, links, program, server_checks, usb, wires
+from bench import drift, families, find_clock, http_checks, links, plugin, program, server_checks, usb, wires
 from bench.links import Row
 
 RUNS = 9
@@ -57,7 +57,7 @@ def host_rows() -> list[Row]:
 
 def main() -> None:
     print(f"{'what':<34}{'measured':<20}{'beside, in the same run':<38}goal")
-    for rows in (links.rows, wires.rows, usb.rows, families.rows, drift.rows, find_clock.rows, host_rows):
+    for rows in (links.rows, wires.rows, usb.rows, families.rows, drift.rows, find_clock.rows, plugin.rows, host_rows):
         for row in rows():
             print(f"{row.what:<34}{row.measured:<20}{row.beside:<38}{row.goal}", flush=True)
 

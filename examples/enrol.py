@@ -13,12 +13,19 @@ def run(*arguments):
         sys.exit(code)
 
 
+def ledger(folder):
+    return ("--ledger", f"{folder}/ledger.db", "--passphrase-file", f"{folder}/passphrase")
+
+
+def new_ledger(folder):
+    run("ledger", "init", *ledger(folder), "--new-admin-key-file", f"{folder}/admin-key")
+
+
 def enrol(token, server, user, folder, clock="system"):
     where = ("--token", token, "--clock", clock)
     run("token", "set-pin", *where, "--new-pin-file", f"{folder}/pin")
     run(
-        *("token", "program", *where, "--user", user, "--name", "desk token", "--server", server),
-        *("--ledger", f"{folder}/ledger.db", "--passphrase-file", f"{folder}/passphrase"),
+        *("token", "program", *where, "--user", user, "--name", "desk token", "--server", server, *ledger(folder)),
         *("--admin-key-file", f"{folder}/admin-key", "--pin-file", f"{folder}/pin"),
     )
 

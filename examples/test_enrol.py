@@ -9,8 +9,7 @@ from provision.model import Secret
 def test_anna_logs_in_until_her_clock_is_too_far_off(token_process, token_server, token_clock, tmp_path):
     (tmp_path / "passphrase").write_text("correct horse battery staple")
     (tmp_path / "pin").write_text("271828")
-    ledger = ("--ledger", f"{tmp_path}/ledger.db", "--passphrase-file", f"{tmp_path}/passphrase")
-    enrol.run("ledger", "init", *ledger, "--new-admin-key-file", f"{tmp_path}/admin-key")
+    enrol.new_ledger(tmp_path)
     enrol.enrol(token_process.address, token_server.address, "anna", tmp_path, token_clock.option)
     token_clock.advance("1 hour")
     session = token_process.session()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from firmware_sim.control.durations import parse_duration
 from provision.clock import FileClock, SystemClock
 
 START_S = 1_767_225_600.0
@@ -41,6 +40,8 @@ class MovedClock(FileClock):
         return f"file:{self.path}"
 
     def advance(self, duration: str | float) -> None:
+        from firmware_sim.control.durations import parse_duration  # most tests have no use for it
+
         self.wait_until(self.now() + float(parse_duration(str(duration))))
 
 

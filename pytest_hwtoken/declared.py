@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
 MARKER = "token"
+_TEXTS = ("family", "model", "firmware", "serial", "pin", "profile")
 
 
 class DeclarationError(Exception):
@@ -59,8 +60,13 @@ def declared(node: pytest.Item) -> Declared:
     known = [one.name for one in fields(Declared)]
     if strange := [name for name in said if name not in known]:
         raise DeclarationError(f"@pytest.mark.token does not know {', '.join(strange)}; it knows {', '.join(known)}")
+    for name in _TEXTS:
+        if not isinstance(said.get(name), str | None):
+            raise DeclarationError(f"@pytest.mark.token({name}=...) is text, in quotes")
     if said.get("clock", "file") not in ("file", "system"):
         raise DeclarationError('@pytest.mark.token(clock=...) is "file" or "system"')
+    if None not in (said.get("temperature_c"), said.get("profile")):
+        raise DeclarationError("@pytest.mark.token takes temperature_c or profile, not both")
     return Declared(**said)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firmware_sim.clocks import FileClock, SteerableClock, SystemClock
-from firmware_sim.control.ops import perform
 from firmware_sim.control.rig import Rig
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
@@ -18,11 +17,12 @@ from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.temperature import TemperatureProfile
 from provision.errors import LinkError
-from provision.links.inprocess import open_device
-from provision.links.link import Link, LinkOptions
 from pytest_hwtoken.clocks import MovedClock, StillClock, TokenClock
 from pytest_hwtoken.declared import Declared
 from pytest_hwtoken.token import Bench, BenchToken, Pending
+
+if TYPE_CHECKING:
+    from provision.links.link import Link
 
 
 class InProcessPort:
@@ -88,9 +88,14 @@ class InProcessBench(Bench):
         return self._port.address
 
     def open(self, clock: TokenClock, randbytes: Callable[[int], bytes], on_pending: Pending | None) -> Link:
+        from provision.links.inprocess import open_device
+        from provision.links.link import LinkOptions
+
         return open_device(self._port, LinkOptions(StillClock(clock), randbytes, on_pending=on_pending), self.address)
 
     def control(self, op: str, **fields: object) -> dict[str, Any]:
+        from firmware_sim.control.ops import perform  # most tests have no use for hands
+
         return perform(self._rig, {"op": op, **fields})
 
 

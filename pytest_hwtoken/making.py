@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from firmware_sim.control.errors import ControlError
-from firmware_sim.families.family import UnknownFamily, family
+from firmware_sim.families.family import SERIAL_RULE, UnknownFamily, family, is_serial
 from firmware_sim.seams import OscillatorError
 from provision.errors import ProvisionError
 from pytest_hwtoken.clocks import MovedClock, RealClock, TokenClock
@@ -80,7 +80,9 @@ def _simulated(
 ) -> BenchToken:
     kind = family(wanted.family, model=wanted.model, firmware=wanted.firmware)
     seed = own_seed(node, "token" if link == IN_PROCESS else "token_process")
-    serial = wanted.serial or f"{kind.serial_prefix}{seed % 10**8:08d}"
+    serial = f"{kind.serial_prefix}{seed % 10**8:08d}" if wanted.serial is None else wanted.serial
+    if not is_serial(serial):
+        raise DeclarationError(f"@pytest.mark.token(serial={serial!r}): a serial has {SERIAL_RULE}")
     if link == IN_PROCESS:
         from pytest_hwtoken.inprocess import in_process
 

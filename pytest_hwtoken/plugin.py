@@ -1,4 +1,4 @@
-"""The fixtures that `pip install hwtoken` gives every pytest; docs/PYTEST.md tells about them.
+"""The fixtures that every pytest has where hwtoken is installed; docs/PYTEST.md tells about them.
 
 Whoever has hwtoken installed pays for this import in each run of pytest, so it loads nothing but pytest: everything
 else is imported by the first fixture that needs it.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_hwtoken.token import BenchToken
 
 _SIMULATED = "sim"
-_LINKS = ("pty", "tcp", "usbip", "vhci", "vpcd")
+LINKS = ("pty", "tcp", "usbip", "vhci", "vpcd")
 _MARKER_LINE = (
     "token(family=, model=, firmware=, serial=, pin=, aged=, offset_s=, rate_error_ppm=, ageing_ppm_per_year=, "
     "temperature_c=, profile=, jitter_us=, clock=): the state in which the test gets its token (hwtoken)"
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="hwtoken_links",
         default="",
         metavar="LINK[,LINK]",
-        help=f"Run the tests of token_process on each of these ({', '.join(_LINKS)}); one that does not work fails.",
+        help=f"Run the tests of token_process on each of these ({', '.join(LINKS)}); one that does not work fails.",
     )
 
 
@@ -93,8 +93,8 @@ def _hardware(config: pytest.Config) -> RealToken | None:
 
 def _required_links(config: pytest.Config) -> tuple[str, ...]:
     links = tuple(dict.fromkeys(link for link in config.getoption("hwtoken_links").split(",") if link))
-    if strange := [link for link in links if link not in _LINKS]:
-        raise pytest.UsageError(f"--require-link does not know {', '.join(strange)}; there are {', '.join(_LINKS)}")
+    if strange := [link for link in links if link not in LINKS]:
+        raise pytest.UsageError(f"--require-link does not know {', '.join(strange)}; there are {', '.join(LINKS)}")
     return links
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ class RealToken:
             pytest.skip("needs the simulator: the clock of a real token cannot be made wrong")
         token = BenchToken(RealBench(self), info.family, info.serial, clock, SystemRandom())
         if self.erase:
-            _erase(token, info, clock)
+            with contextlib.closing(token):
+                _erase(token, info, clock)
         elif wanted.pin is not None:
             pytest.skip(f"needs --token-erase: it sets a PIN on {self.serial}")
         return token
@@ -125,4 +127,3 @@ def _erase(token: BenchToken, info: TokenInfo, clock: TokenClock) -> None:
         session.authenticate(None)
         session.assume(OtpParameters())
         session.write_clock(int(clock.now()))
-    token.close()

@@ -1,16 +1,19 @@
-"""A token on the bench of one test: the host's end of its wire, and the hands that hold it."""
+"""A token on the bench of one test: the host's end of its wire, and the hands that hold it.
+
+The host's side is loaded by the first test that uses it: a fixture pays for the token alone.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from provision.families.driver import Session, load
-from provision.links.link import Link
-from provision.model import Secret
-from pytest_hwtoken.clocks import TokenClock
+if TYPE_CHECKING:
+    from provision.families.driver import Session
+    from provision.links.link import Link
+    from pytest_hwtoken.clocks import TokenClock
 
 Pending = Callable[[int], None]
 """Called with the seconds left while the token waits for its button."""
@@ -72,6 +75,8 @@ class BenchToken:
 
     def session(self, *, on_pending: Pending | None = None) -> Session:
         """A conversation with the token, by the driver of its family, over a link of its own. Raises LinkError."""
+        from provision.families.driver import load
+
         link = self._opened(on_pending)
         return self._bench.session(load(self.family).open(link, self.clock, self._random.randbytes))
 
@@ -125,5 +130,7 @@ class BenchToken:
 
 def set_pin(token: BenchToken, pin: str) -> None:
     """Of a token that has none. Raises NotSupported, InputError."""
+    from provision.model import Secret
+
     token.session().set_pin(Secret(pin.encode()))
     token.close()

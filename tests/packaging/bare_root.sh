@@ -1,7 +1,7 @@
 #!/bin/sh
 # bare_root.sh FOLDER WHEELS SOURCE: run the script on standard input as root of a bare machine. To be started by
 # `unshare --mount --pid --fork`. The machine is a slim container without a container: Debian's /usr, an /etc with next to
-# nothing in it, no Python packages, no source of this project. WHEELS is all that pip finds; SOURCE becomes /work.
+# nothing in it, no Python packages. WHEELS is all that pip finds; a copy of SOURCE becomes /work, where the script begins.
 set -eu
 root=$1 wheels=$2 source=$3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,9 +14,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("PACKAGING_PYTHON", "/usr/bin/python3")  # Debian's: a bare machine has no other
 
+WITH_TESTS = ("pytest", "pytest-xdist")
+IN_A_CROWD = (*WITH_TESTS, "pytest-randomly", "pytest-rerunfailures")  # other people's plugins: here alone, not in dev
+BUILDS = "setuptools>=77"  # as [build-system] says
+
+
+def away(home: Path | None = None) -> dict[str, str]:
+    """An environment that leads to nothing of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    return kept if home is None else {**kept, "HOME": str(home)}
+
 
 def run(*command: str | Path, timeout: float = 300, **options: object) -> str:
-    """Standard output of a command that must succeed."""
+    """Standard output of a command that must succeed, away from here unless `env` says otherwise."""
+    options.setdefault("env", away())
     done = subprocess.run(
         [str(part) for part in command],
         stdout=subprocess.PIPE,
@@ -30,8 +42,10 @@ def run(*command: str | Path, timeout: float = 300, **options: object) -> str:
 
 @dataclass(frozen=True)
 class Built:
-    """`wheels`: the folder with our wheel, and everything that it and its users need."""
+    """`source`: what is tracked, as a clean clone has it. `wheels`: the folder with our wheel, and everything that it,
+    its users and its making need."""
 
+    source: Path
     sdist: Path
     wheel: Path
     wheels: Path
@@ -41,17 +55,18 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     dist, wheels = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("wheels")
     source = dist / "source"
-    source.mkdir()
     tracked = run("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, tracked):  # a clean copy: nothing that lies about here gets into the wheel
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     wheels.chmod(0o755)  # for the unprivileged user
-    run(sys.executable, "-m", "build", "--outdir", dist, source)
+    shutil.copytree(source, dist / "build")
+    run(sys.executable, "-m", "build", "--outdir", dist, dist / "build")
     (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
     run(PYTHON, "-m", "venv", dist / "pip")
-    run(dist / "pip/bin/python", "-m", "pip", "download", "--quiet", "--dest", wheels, wheel, "pytest", "pytest-xdist")
-    return Built(sdist, wheel, wheels)
+    wanted = (wheel, *WITH_TESTS, *IN_A_CROWD, BUILDS)
+    run(dist / "pip/bin/python", "-m", "pip", "download", "--quiet", "--dest", wheels, *wanted)
+    return Built(source, sdist, wheel, wheels)
 
 
 class Venv:
@@ -74,4 +89,10 @@ def bare(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
 @pytest.fixture(scope="session")
 def tested(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
     """As a project has it that tests with tokens."""
-    return Venv(tmp_path_factory.mktemp("tested") / "venv", built, "pytest", "pytest-xdist")
+    return Venv(tmp_path_factory.mktemp("tested") / "venv", built, *WITH_TESTS)
+
+
+@pytest.fixture(scope="session")
+def crowded(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
+    """As a project has it whose tests are shuffled and repeated, too."""
+    return Venv(tmp_path_factory.mktemp("crowded") / "venv", built, *IN_A_CROWD)

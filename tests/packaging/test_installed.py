@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,18 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import ROOT, Built, Venv, run
+from tests.packaging.conftest import ROOT, Built, Venv, away, run
 from tests.unit.test_without_unix import HIDE
 
 pytestmark = pytest.mark.packaging
 
 PACKAGES = ("provision", "firmware_sim", "pytest_hwtoken")
-
-
-def away(home: Path) -> dict[str, str]:
-    """An environment that leads to nothing of ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "PIP"))}
-    return {**kept, "HOME": str(home)}
 
 
 def test_the_wheel_has_every_module_and_nothing_else(built: Built) -> None:
@@ -57,21 +51,80 @@ def test_nothing_that_an_extra_brings_is_needed(bare: Venv, tmp_path: Path) -> N
         run(bare.bin / program, "--help", cwd=tmp_path, env=away(tmp_path))
 
 
-@pytest.mark.parametrize("order", ["forward", "shuffled"])
-def test_a_strangers_project_tests_its_pipeline(tested: Venv, tmp_path: Path, order: str) -> None:
+REPEATS = 500
+
+
+def test_a_strangers_pipeline_is_tested_500_times_without_a_flake(crowded: Venv, tmp_path: Path) -> None:
+    """On two workers, in a random order, where each failure would be tried again, and would show as `rerun`."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "conftest.py").write_text(
-        "import pytest, random\n"
-        "@pytest.fixture(params=range(10), autouse=True)\n"
-        "def again(request): pass\n"
-        f"def pytest_collection_modifyitems(items): {order == 'shuffled'} and random.Random(1).shuffle(items)\n"
+        f"import pytest\n@pytest.fixture(params=range({REPEATS}), autouse=True)\ndef again(request): pass\n"
     )
+    said = run(
+        *(crowded.python, "-m", "pytest", "-n", "2", "--reruns", "1", "-p", "randomly", "-W", "error", "examples"),
+        cwd=tmp_path,
+        env=away(tmp_path),
+        timeout=1800,
+    )
+    assert f"hwtoken: links run: pty {REPEATS}; skipped 0" in said
+    assert re.search(rf"^=+ {REPEATS} passed in ", said, flags=re.MULTILINE), said
+    assert "Using --random-order-seed" in said or "Using --randomly-seed" in said
+
+
+def test_a_strangers_pipeline_runs_on_every_link_that_it_requires(tested: Venv, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     said = run(
         *(tested.python, "-m", "pytest", "-n", "2", "--require-link=pty,tcp,usbip", "-W", "error", "examples"),
         cwd=tmp_path,
         env=away(tmp_path),
     )
-    assert "hwtoken: links run: pty 10, tcp 10, usbip 10; skipped 0" in said
+    assert "hwtoken: links run: pty 1, tcp 1, usbip 1; skipped 0" in said
+
+
+def test_the_pipelines_test_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "examples/test_enrol.py").read_text("utf-8").splitlines()) <= 20
+
+
+FLAKY = """
+import pathlib
+from provision.model import Secret
+
+def test_flaky(token, token_process, request):
+    for one in (token, token_process):
+        one.session().set_pin(Secret(b"271828"))
+    before = pathlib.Path(__file__).with_name("before")
+    seen = f"{token.serial} {token.inspect()['token']['device_id']}"
+    assert before.exists() or not before.write_text(seen)
+    assert before.read_text() == seen
+"""
+
+
+def test_a_rerun_gets_the_same_token_out_of_its_box(crowded: Venv, tmp_path: Path) -> None:
+    (tmp_path / "test_flaky.py").write_text(FLAKY)
+    said = run(crowded.python, "-m", "pytest", "-n", "2", "--reruns", "2", cwd=tmp_path, env=away(tmp_path))
+    assert "1 passed, 1 rerun in" in said
+    assert "hwtoken: links run: inprocess 1, pty 1; skipped 0" in said
+
+
+WITNESS = """
+import sys
+from importlib.machinery import SourceFileLoader
+
+pytest_plugins = ["pytester"]
+
+def test_outside(token, pytester):
+    for name in ("firmware_sim.core.token", "provision.errors", "pytest_hwtoken.making"):
+        assert type(sys.modules[name].__loader__) is SourceFileLoader
+    pytester.makepyfile("def test_inside(token): token.session()")
+    pytester.runpytest_inprocess("-W", "error").assert_outcomes(passed=1)
+"""
+
+
+def test_pytest_leaves_our_modules_as_they_are(tested: Venv, tmp_path: Path) -> None:
+    """It rewrites all that comes with a plugin, unless told otherwise, and warns of what it could not rewrite."""
+    (tmp_path / "test_witness.py").write_text(WITNESS)
+    said = run(tested.python, "-m", "pytest", "-W", "error", cwd=tmp_path, env=away(tmp_path))
+    assert "1 passed in" in said
 
 
 TESTS_WITHOUT_UNIX = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -10,6 +12,13 @@ import pytest
 from pytest_hwtoken.token import BenchToken
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded_once() -> None:
+    """pytester forgets what a run has imported, and the compiled half of cryptography cannot be imported twice."""
+    importlib.import_module("provision.wire.scp03")
+
 
 TEST = """
 import pytest
@@ -181,31 +190,38 @@ def test_a_wrong_option_ends_the_run_in_one_line(pytester: pytest.Pytester, opti
     assert "Traceback" not in result.stderr.str()
 
 
+# marker -> what its test says
+WRONG = {
+    "rate_eror_ppm=-4": "does not know rate_eror_ppm; it knows family, model",
+    "'271828'": "takes names only",
+    "clock='sundial'": '"file" or "system"',
+    "family='smoke'": "no token family 'smoke'; there are: reference",
+    "aged='18 parsecs'": "no unit 'parsecs'",
+    "rate_error_ppm='much'": "much",
+    "profile='oven'": "'oven'",
+    "pin='12'": "PIN",
+    "pin=271828": "pin=...) is text",
+    "serial='S/N 1'": "a serial has 1 to 27 letters",
+    "temperature_c=20, profile='car'": "not both",
+    "family='yubikey', pin='271828'": "PIN",
+}
+
+
 @pytest.mark.parametrize(
-    ("marker", "complaint"),
-    [
-        ("rate_eror_ppm=-4", "does not know rate_eror_ppm; it knows family, model"),
-        ("'271828'", "takes names only"),
-        ("clock='sundial'", '"file" or "system"'),
-        ("family='smoke'", "no token family 'smoke'; there are: reference"),
-        ("aged='18 parsecs'", "no unit 'parsecs'"),
-        ("rate_error_ppm='much'", "much"),
-        ("profile='oven'", "'oven'"),
-        ("pin='12'", "PIN"),
-        ("family='yubikey', pin='271828'", "PIN"),
-    ],
+    ("fixture", "option"), [("token", "--strict-markers"), ("token_process", "--require-link=tcp")]
 )
-@pytest.mark.parametrize("fixture", ["token", "token_process"])
-def test_a_wrong_marker_fails_its_test_in_words(
-    pytester: pytest.Pytester, marker: str, complaint: str, fixture: str
-) -> None:
-    pytester.makepyfile(f"import pytest\n@pytest.mark.token({marker})\ndef test_it({fixture}): pass")
-    result = pytester.runpytest("--require-link=tcp" if fixture == "token_process" else "--strict-markers")
-    result.assert_outcomes(errors=1)
-    assert complaint in result.stdout.str()
-    assert "Traceback" not in result.stdout.str()
-    assert "During handling" not in result.stdout.str()
-    assert "def " not in result.stdout.str()  # no source of ours either
+def test_a_wrong_marker_fails_its_test_in_words(pytester: pytest.Pytester, fixture: str, option: str) -> None:
+    tests = [
+        f"@pytest.mark.token({marker})\ndef test_{number}({fixture}): pass\n" for number, marker in enumerate(WRONG)
+    ]
+    pytester.makepyfile("import pytest\n" + "\n".join(tests))
+    result = pytester.runpytest(option, "-p", "no:randomly")
+    result.assert_outcomes(errors=len(WRONG))
+    _, *told = re.split(r"^_+ ERROR at setup of .*$", result.stdout.str(), flags=re.MULTILINE)
+    for said, complaint in zip(told, WRONG.values(), strict=True):
+        assert complaint in said
+    for mark in ("Traceback", "During handling", "def "):  # no source of ours either
+        assert mark not in result.stdout.str()
 
 
 def test_who_moves_the_machines_clock_fails(pytester: pytest.Pytester) -> None:
@@ -379,6 +395,27 @@ class TestHardware:
             "second token",
         ):
             assert reason in reasons
+
+    def test_keys_that_a_test_has_changed_stop_every_later_one_in_words(
+        self, token_process: BenchToken, pytester: pytest.Pytester, of_hardware: list[str]
+    ) -> None:
+        pytester.makepyfile(
+            """
+from provision.model import Secret
+
+def test_changes_them(token):
+    session = token.session()
+    session.authenticate(None)
+    session.change_admin_key(Secret(bytes(32)))
+
+def test_next(token): pass
+def test_after_that(token): pass
+"""
+        )
+        result = pytester.runpytest(*of_hardware, "--token-erase")
+        result.assert_outcomes(passed=1, errors=2)
+        refused = [line for line in result.outlines if "administrator" in line]
+        assert len(refused) == 2, result.outlines
 
     def test_another_token_is_not_touched(
         self, token_process: BenchToken, pytester: pytest.Pytester, of_hardware: list[str]

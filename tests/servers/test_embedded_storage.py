@@ -157,7 +157,7 @@ def test_a_stuck_lock_is_told_and_leaves_nothing_behind(path: Path) -> None:
 @contextlib.contextmanager
 def no_file_grows_beyond(size: int) -> Iterator[None]:
     """The nearest thing to a full disk that needs no disk."""
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
