@@ -132,6 +132,17 @@ def test_pytest_leaves_our_modules_as_they_are(tested: Venv, tmp_path: Path) -> 
     assert "1 passed in" in said
 
 
+def test_who_has_tests_in_a_package_called_provision_keeps_the_words_of_their_asserts(
+    tested: Venv, tmp_path: Path
+) -> None:
+    (tmp_path / "provision").mkdir()
+    (tmp_path / "provision" / "__init__.py").touch()
+    (tmp_path / "provision" / "test_it.py").write_text("def test_it():\n    two = 2\n    assert two == 3\n")
+    command = [tested.python, "-m", "pytest", "provision"]
+    done = subprocess.run(command, cwd=tmp_path, env=away(tmp_path), capture_output=True, text=True)
+    assert "assert 2 == 3" in done.stdout
+
+
 TESTS_WITHOUT_UNIX = """
 def test_in_process(token, token_server):
     assert token.session().info().serial == token.serial
