@@ -20,15 +20,16 @@ HOST = {
     "newfile": set(),
     "clock": {"errors", "locking"},
     "otp": {"errors", "model"},
+    "otpauth": {"errors", "model"},
     "links": {"wire", "errors", "model", "clock", "closing"},
     "families": {"links", "wire", "errors", "model", "clock"},
     "drift": {"errors", "model"},
-    "seeds": {"errors", "model", "clock", "otp"},
-    "servers": {"errors", "model", "clock", "otp", "newfile", "closing"},
+    "seeds": {"errors", "model", "clock", "otp", "otpauth"},
+    "servers": {"errors", "model", "clock", "otp", "otpauth", "newfile", "closing"},
     "station": {"families", "seeds", "servers", "drift", "links", "errors", "model", "clock", "otp", "locking"}
     | {"closing"},
     "cli": {"station", "families", "seeds", "servers", "drift", "links", "wire"}
-    | {"errors", "model", "clock", "otp", "newfile"},
+    | {"errors", "model", "clock", "otp", "otpauth", "newfile"},
     "__main__": {"cli"},
 }
 _OSCILLATOR = {"oscillator", "oscillator_state", "temperature", "exact"}  # one thing in four modules
