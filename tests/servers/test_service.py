@@ -358,6 +358,11 @@ def test_a_defect_tells_nothing(
         world.server().list()
 
 
+def test_a_login_page_is_told_of_the_old_way(world: World) -> None:
+    status, error = world.ask("POST", "/v1/check", {"user": "dora", "code": "000000"}, role=Role.RELYING_PARTY)
+    assert (status, error["type"], error["until_s"]) == (409, "Fallback", START_S + 3600)
+
+
 def test_a_locked_database_is_told_without_its_name(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
