@@ -44,10 +44,12 @@ def serve(
     try:
         from provision.servers.service import run
         from provision.servers.service.app import create_app
+        from provision.servers.service.aside import Aside
         from provision.servers.service.worker import Worker
         from provision.servers.web.app import mount
     except ModuleNotFoundError as error:
         raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
+    from provision.cli import seed_search
     from provision.servers.embedded.backend import EmbeddedServer
 
     def open_file() -> EmbeddedServer:
@@ -62,7 +64,7 @@ def serve(
     tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
     worker = Worker(open_file)
     try:
-        app = create_app(worker)
+        app = create_app(worker, Aside(seed_search.COMMAND))
         mount(app, worker, context.clock, os.urandom)
         uvicorn = run.prepare(app, tls)
         with run.listen(where) as listener:

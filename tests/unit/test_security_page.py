@@ -11,7 +11,7 @@ import pytest
 from firmware_sim import tokenimage
 from provision.model import Secret
 from provision.seeds import sealing
-from provision.servers.embedded import storage
+from provision.servers.embedded import schema
 from provision.station import ledger_file
 from provision.wire import framing
 
@@ -21,7 +21,7 @@ VERSIONS = {
     "state file of a simulated token": tokenimage.VERSION,
     "frames on a serial line": framing.PROTOCOL_VERSION,
     "ledger": ledger_file.SCHEMA_VERSION,
-    "database of the embedded server": storage.SCHEMA_VERSION,
+    "database of the embedded server": schema.VERSION,
 }
 POINTED_AT = sorted(set(re.findall(r"(?:`|\]\()((?:tests|docs|provision|firmware_sim)/[^`)#]*)", PAGE)))
 
