@@ -76,6 +76,15 @@ def test_it_is_installed_as_a_plugin(pytester: pytest.Pytester) -> None:
         result.stdout.fnmatch_lines([f"{name} -- *plugin.py:*"])
 
 
+def test_a_project_with_such_an_option_or_fixture_of_its_own_goes_first(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_addoption(parser): parser.addoption('--token')")
+    pytester.makepyfile("def test_own(pytestconfig): assert pytestconfig.getoption('token') == 'abc'")
+    pytester.runpytest("-p", "no:hwtoken", "--token=abc").assert_outcomes(passed=1)
+    pytester.makeconftest("import pytest\n@pytest.fixture\ndef token(): return 'abc'")
+    pytester.makepyfile("def test_own(token): assert token == 'abc'")
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
 def test_who_uses_no_token_sees_nothing_of_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_other(): pass")
     result = pytester.runpytest()
