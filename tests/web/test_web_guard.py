@@ -152,12 +152,21 @@ def test_whoever_does_nothing_for_a_while_is_out(desk: Desk, anna: Visitor, wait
     assert (anna.get("/devices").path == "/devices") == is_in
 
 
-def test_a_revoked_api_token_ends_what_it_signed_in(desk: Desk, anna: Visitor) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if page.roles], ids=lambda page: f"{page.method} {page.path}")
+def test_a_revoked_api_token_ends_what_it_signed_in(desk: Desk, page: PageOf) -> None:
+    role = somebody_for(page)
+    visitor = desk.visitor(role)
+    form_token = visitor.get("/").form("/sign-out").fields["form_token"]
     with desk.open() as server:
-        server.revoke_api_token("user")
-    answer = anna.get("/devices")
+        server.revoke_api_token(role.value)
+    before = desk.state()
+    fields = f"form_token={form_token}&name=new&user=anna&hours=1" if page.method == "POST" else None
+    target = ROOT + page.path.format(device_id=PHONE) + "?user=anna"
+    answer = visitor.ask(page.method, target, fields and fields.encode())
     assert answer.path == "/sign-in?why=revoked"
     assert "not valid any more" in answer.text
+    assert visitor.get("/").path == "/sign-in"  # the session is over
+    assert desk.state() == before
 
 
 def test_many_wrong_tokens_make_an_address_wait(desk: Desk) -> None:

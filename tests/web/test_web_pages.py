@@ -120,13 +120,17 @@ def test_a_deletion_is_asked_about_first(desk: Desk, anna: Visitor) -> None:
     assert anna.get(f"/devices/{PHONE}/delete").status == 404
 
 
-def test_an_unfinished_device_is_gone_after_a_day(desk: Desk, anna: Visitor) -> None:
+def test_an_unfinished_device_is_gone_after_a_day(desk: Desk, anna: Visitor, helper: Visitor) -> None:
     new = add(anna, "New tablet")
+    assert "anna , 3 devices" in helper.get("/desk?q=new").text
     assert "Not finished." in anna.get("/devices").text
     desk.clock.advance(DAY_S)
     anna.sign_in(desk.tokens[Role.USER])
     assert "Not finished." not in anna.get("/devices").text
     assert anna.get(new.page.path).status == 404
+    helper.sign_in(desk.tokens[Role.DESK])
+    assert "Nobody was found" in helper.get("/desk?q=new").text
+    assert "anna , 2 devices" in helper.get("/desk?q=anna").text
 
 
 def test_nobody_has_more_devices_than_a_login_can_look_at(anna: Visitor) -> None:

@@ -35,6 +35,19 @@ class Migrating(ServerFile):
             if self._own_only in (None, user)
         ]
 
+    def person(self, user: str) -> Person | None:
+        """One of them, None for somebody who is not known."""
+        with self._storage.snapshot() as db:
+            account, cutover_s = devices.person(db, user), people.cutover_s(db)
+        if account is None or self._own_only not in (None, user):
+            return None
+        return Person(user, _effective(account.fallback_until_s, cutover_s, self._clock.now()))
+
+    def search(self, part: str) -> Sequence[tuple[str, int]]:
+        """As people.search; for who may see everybody."""
+        with self._storage.snapshot() as db:
+            return people.search(db, part.casefold(), self._clock.now())
+
     def add_people(self, users: Sequence[str]) -> Sequence[str]:
         """All in one transaction; those who were new. Raises InputError."""
         names = [clean("user", user) for user in users]

@@ -14,6 +14,24 @@ def every(db: sqlite3.Connection) -> list[tuple[str, float | None]]:
     return db.execute("SELECT user, fallback_until_s FROM account WHERE user IS NOT NULL ORDER BY user").fetchall()
 
 
+def search(db: sqlite3.Connection, part: str, now_s: float) -> list[tuple[str, int]]:
+    """People with `part`, case-folded, in their name, or in that of a device of theirs or its serial; by user, each
+    with how many devices they have. No row becomes a device: a desk that searches must not hold up logins."""
+    rows = db.execute(
+        "SELECT user, name, serial FROM account LEFT JOIN device"
+        " ON device.account_id = account.account_id AND (pending_until_s IS NULL OR pending_until_s > ?)"
+        " WHERE user IS NOT NULL ORDER BY user",
+        (now_s,),
+    )
+    counts: dict[str, int] = {}
+    found = set()
+    for user, name, serial in rows:
+        counts[user] = counts.get(user, 0) + (name is not None)
+        if any(part in text.casefold() for text in (user, name, serial) if text is not None):
+            found.add(user)
+    return [(user, count) for user, count in counts.items() if user in found]
+
+
 def add(db: sqlite3.Connection, user: str) -> bool:
     """Whether the person was new."""
     if devices.person(db, user) is not None:

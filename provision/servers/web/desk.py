@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
@@ -21,7 +20,7 @@ FALLBACK_HOURS = (1, 4, 12, 24, 72, 168)
 
 async def search(visit: Visit) -> Response:
     q = visit.request.query_params.get("q", "").strip()
-    found = await visit.done(lambda server: _found(server, q.casefold())) if q else []
+    found = await visit.done(lambda server: server.search(q)) if q else []
     return visit.show("desk.html", q=q, found=found[:MAX_FOUND], are_more=len(found) > MAX_FOUND)
 
 
@@ -121,18 +120,6 @@ HANDLERS: Mapping[pages.Page, Callable[[Visit], Awaitable[Response]]] = {
     pages.DESK_DELETING: deleting,
     pages.DESK_DELETE: delete,
 }
-
-
-def _found(server: EmbeddedServer, part: str) -> list[tuple[str, int]]:
-    """People with `part` in their name, or in that of a device or its serial; each with how many devices they have."""
-    counts: Counter[str] = Counter()
-    found = {person.user for person in server.people() if part in person.user.casefold()}
-    for device in server.list():
-        if device.user is not None:
-            counts[device.user] += 1
-            if part in device.name.casefold() or part in (device.serial or "").casefold():
-                found.add(device.user)
-    return [(user, counts[user]) for user in sorted(found)]
 
 
 def _of(user: str | None) -> str:

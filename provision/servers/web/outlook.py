@@ -109,7 +109,7 @@ class Outlook:
 
 
 def read(server: EmbeddedServer, user: str, now_s: float) -> Outlook:
-    person = next((one for one in server.people() if one.user == user), None)
+    person = server.person(user)
     return Outlook(person, [] if person is None else server.list(user), server.cutover_s, now_s)
 
 

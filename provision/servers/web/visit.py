@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -79,14 +79,26 @@ class Visit:
         return found
 
     async def done(self, act: Callable[[EmbeddedServer], T]) -> T:
-        """`act`, by the page's route. Raises NotSignedIn if the API token is revoked by now, and what `act` raises."""
+        """`act`, by the page's route. Raises NotSignedIn if the API token was just revoked, and what `act` raises."""
         assert self.page.takes is not None
+        return await self._unless_revoked(self.front.worker.run_as(self._api_token, self.page.takes, act))
+
+    async def look(self) -> None:
+        """Whether the API token is still good, which every page asks, also one that asks nothing else."""
+        await self._unless_revoked(self.front.worker.run(lambda server: server.holder(self._api_token)))
+
+    @property
+    def _api_token(self) -> str:
+        return self.session.api_token.reveal().decode()
+
+    async def _unless_revoked(self, asked: Awaitable[T]) -> T:
         try:
-            return await self.front.worker.run_as(self.session.api_token.reveal().decode(), self.page.takes, act)
+            return await asked
         except Rejected as error:
-            if error.code == "unauthenticated":
-                raise NotSignedIn("revoked") from None
-            raise
+            if error.code != "unauthenticated":
+                raise
+            self.front.sessions.end(self.request.cookies[COOKIE])
+            raise NotSignedIn("revoked") from None
 
     def show(self, template: str, **values: Any) -> HTMLResponse:
         """A page, with the notice that waited for it."""
@@ -118,19 +130,19 @@ def redirect(path: str) -> RedirectResponse:
 
 
 async def arrive(request: Request, front: Front, page: Page) -> Visit:
-    """Raises NotSignedIn, and Refused for a page of somebody else, or a form that no page of this session sent."""
+    """Raises NotSignedIn, also for an API token that is revoked by now, and Refused for a page of somebody else, or a
+    form that no page of this session sent."""
     session_id = request.cookies.get(COOKIE)
     session = front.sessions.find(session_id) if session_id else None
     if session is None:
         raise NotSignedIn("over" if session_id else None)
-    if page.roles is None or session.holder.role not in page.roles:
+    visit = Visit(request, front, page, session, await read_form(request) if page.method == "POST" else {})
+    await visit.look()
+    if page.roles is None or visit.holder.role not in page.roles:
         raise Refused(403, "This page is not for you.")
-    form: Mapping[str, str] = {}
-    if page.method == "POST":
-        form = await read_form(request)
-        if not session.is_own_form(form.get("form_token", "")):
-            raise Refused(403, "This form is from an earlier visit. Nothing was changed.")
-    return Visit(request, front, page, session, form)
+    if page.method == "POST" and not session.is_own_form(visit.form.get("form_token", "")):
+        raise Refused(403, "This form is from an earlier visit. Nothing was changed.")
+    return visit
 
 
 async def read_form(request: Request) -> dict[str, str]:
