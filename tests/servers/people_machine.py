@@ -145,17 +145,20 @@ class PeopleMachine(RuleBasedStateMachine):
 
     # people
 
-    @initialize(cutover=st.booleans(), device=st.booleans())
-    def begin(self, cutover: bool, device: bool) -> None:
-        self.add(USERS[0])
-        if cutover:
-            self.set_cutover(3 * DAY_S)
+    @initialize(device=st.booleans())
+    def begin(self, device: bool) -> None:
+        """There is an old way, and often one who has a device: where most that can happen begins."""
+        self.set_cutover(3 * DAY_S)
         if device:
-            self.enrol(USERS[0], NAMES[0], alone=True)
-            [made] = self.model.people[USERS[0]].devices.values()
-            self.server.prove(made.key, made.code(made.expected(START_S)))
-            self.model.people[USERS[0]].pending.clear()
-            made.last = made.clock_step(START_S)
+            self.begin_with_a_device()
+
+    def begin_with_a_device(self) -> None:
+        self.enrol(USERS[0], NAMES[0], alone=True)
+        person = self.model.people[USERS[0]]
+        [device] = person.devices.values()
+        self.server.prove(device.key, device.code(device.expected(START_S)))
+        device.last = device.clock_step(START_S)
+        person.pending.clear()
 
     @rule(user=st.sampled_from(USERS))
     def add(self, user: str) -> None:
@@ -341,6 +344,12 @@ class PeopleMachine(RuleBasedStateMachine):
     def wait_for_the_end_of_a_fallback(self) -> None:
         ends = (one.fallback_s for one in self.model.people.values())
         self.clock.wait_until(min(end for end in ends if end > self.clock.now()))
+
+    @precondition(lambda self: self.now() and any(one.pending for one in self.model.people.values()))
+    @rule(almost=st.booleans())
+    def wait_for_the_end_of_a_pending_device(self, almost: bool) -> None:
+        ends = [until_s for one in self.model.people.values() for until_s in one.pending.values()]
+        self.clock.wait_until(min(ends) - almost)
 
     @precondition(lambda self: (self.model.cutover_s or 0) > self.clock.now())
     @rule()
