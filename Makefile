@@ -42,7 +42,9 @@ test-pcsc: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pcsc tests/pcsc tests/families $(PYTEST_ARGS)
 
 # The wheel in bare environments, without Unix, and in a bare root where the commands of ci/ run as an unprivileged user.
+# Needs root.
 test-packaging: $(VENV)/.dev
+	@sh tests/packaging/install.sh
 	@$(BIN)/python -m pytest -m packaging tests/packaging $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
