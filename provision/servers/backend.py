@@ -28,6 +28,7 @@ class ServerCapability(enum.Enum):
     HISTORY = "history"  # tells of past logins what shows a clock
     ATTEMPTS = "attempts"  # tells of refused logins, too
     MATCH = "matching-steps"  # says where codes would fit, to who never sees a seed
+    NOW = "now"  # has a clock that is not the station's own, and tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,9 @@ class ServerBackend(Protocol):
     @property
     def window_steps(self) -> tuple[int, int]:
         """How many steps (back, forward) of the expected one a TOTP login is accepted."""
+
+    def now(self) -> float:
+        """Unix seconds by the server's clock."""
 
     def register(self, registration: Registration) -> Device: ...
 

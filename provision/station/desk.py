@@ -23,13 +23,17 @@ Login = tuple[Fraction, int]  # when it was received, Unix seconds by the server
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The codes that somebody read out. `at_s`: when the last one was, Unix seconds."""
+    """The codes that somebody read out. `at_s`: when the last one was, Unix seconds. `changed_s`: when the first one
+    was seen to appear, None if nobody looked."""
 
     codes: tuple[str, ...] = field(repr=False)
     at_s: float
+    changed_s: float | None = None
 
     def first_s(self, parameters: OtpParameters) -> int:
         """When the first one appeared, if each was read out at once."""
+        if self.changed_s is not None:
+            return int(self.changed_s)
         return int(self.at_s) - (len(self.codes) - 1) * parameters.time_step_s
 
 
@@ -58,7 +62,17 @@ class Desk:
         self._clock = clock
 
     def now(self) -> float:
-        return self._clock.now()
+        """Unix seconds by the server's clock: what codes are compared with."""
+        return self._server.now()
+
+    def server_ahead_s(self) -> tuple[Fraction, Fraction] | None:
+        """By how much the server's clock is ahead of this station's, at the least and at the most; None if it is the
+        same clock."""
+        if ServerCapability.NOW not in self._server.capabilities:
+            return None
+        before_s = Fraction(self._clock.now())
+        server_s = Fraction(self._server.now())
+        return server_s - Fraction(self._clock.now()), server_s - before_s
 
     @property
     def window_steps(self) -> tuple[int, int]:

@@ -99,11 +99,14 @@ class EmbeddedServer(Closing):
 
     @property
     def capabilities(self) -> frozenset[ServerCapability]:
-        return frozenset(ServerCapability)
+        return frozenset(ServerCapability) - {ServerCapability.NOW}  # it is on the station
 
     @property
     def window_steps(self) -> tuple[int, int]:
         return self._policy.back_steps, self._policy.forward_steps
+
+    def now(self) -> float:
+        return self._clock.now()
 
     def close(self) -> None:
         self._storage.close()

@@ -3,6 +3,7 @@
     case      what is known of the person, the devices and the codes; what comes out
     crowd     has the server's clock moved? Then everybody's token seems to have
     clock     what became of this token's clock: it drifts, it jumped, or neither can be told
+    refusals  was it the clock, or whoever typed, at the times when codes were refused?
     judge     the order in which causes are looked at
     advice    what to do now, and for good
 

@@ -46,6 +46,7 @@ _ADVICE = {
     "digits": (_LET_IN, "register the token anew, with the number of digits that it has"),
     "undecided": ("let the person in another way until that is known", "what would decide it stands under UNKNOWN"),
 }
+CAUSES = frozenset(_ADVICE)  # those with an advice of their own: the others are clocks, below, and mistakes in a seed
 _SEED = (
     _LET_IN,
     "read the seed file again, in the right way, and register the token anew; look at the rest of its box",

@@ -15,7 +15,16 @@ from provision.drift.outlook import present
 from provision.drift.places import DAY_S, likely, near
 from provision.servers.backend import Device
 from provision.station.desk import Asked, Fit, Login
-from provision.station.explain.case import Certainty, holds, jump, model_for, observation, seen_offset, with_rate
+from provision.station.explain.case import (
+    Certainty,
+    holds,
+    jump,
+    model_for,
+    observation,
+    observation_of_asked,
+    seen_offset,
+    with_rate,
+)
 
 DRIFT, STEP_OR_RATE = "clock-drift", "step-or-rate"
 LOST_TIME, WRONG = "lost-time", "set-wrong"
@@ -41,9 +50,25 @@ class Clock:
     decides: str = ""
 
     @property
+    def is_close(self) -> bool:
+        """Whether a code was seen to appear, which shows the clock to a few seconds."""
+        return self.seen.lo == self.seen.hi
+
+    @property
     def offset_s(self) -> Interval:
-        """What is known of the offset now."""
-        return seen_offset(self.seen) if self.now is None else self.now.offset_at(self.seen.b)
+        """What is known of the offset now: what is seen, and what was known before narrows it."""
+        least, greatest = seen_offset(self.seen)
+        if self.now is None:
+            return least, greatest
+        low, high = self.now.offset_at(self.seen.b)
+        return max(least, low), min(greatest, high)
+
+    def offset_at(self, unix_s: Fraction) -> Interval:
+        """The same a few days earlier, if it was the same clock then: if it did not jump in between."""
+        low, high = self.offset_s
+        rates = Model(self.seen.b).rate_error_ppm if self.now is None else self.now.rate_error_ppm
+        moved = [rate * (unix_s - self.seen.b) / PPM for rate in rates]
+        return low + min(moved), high + max(moved)
 
     @property
     def since_s(self) -> tuple[float, float] | None:
@@ -55,7 +80,7 @@ class Clock:
 
 def clock(device: Device, logins: Sequence[Login], asked: Asked, fit: Fit, allowance: Allowance) -> Clock:
     """`logins`: accepted ones, oldest first. `fit`: where the codes fit with the seed on record."""
-    seen = observation(device, (Fraction(asked.at_s), fit.step), allowance)
+    seen = observation_of_asked(device, asked, fit, allowance)
     model = model_for(device, logins, allowance)
     earlier = [observation(device, login, allowance) for login in logins]
     before = present(model, earlier, diagnose(model, earlier)) if earlier else None

@@ -6,7 +6,6 @@ right the clock is. Where the desk has codes, what they say of the clock is told
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,20 +20,29 @@ from provision.errors import UsageError
 from provision.servers.backend import AttemptOutcome, Device
 from provision.station.desk import Asked, Desk, Fit, Login
 from provision.station.explain.advice import advised
-from provision.station.explain.case import LATELY_S, Case, Certainty, Explanation, seen_offset
+from provision.station.explain.case import LATELY_S, Case, Certainty, Explanation, holds, seen_offset
 from provision.station.explain.clock import DRIFT, Clock, clock, drifted
 from provision.station.explain.crowd import Crowd, crowd
+from provision.station.explain.refusals import Fault, at_fault
 
 UNDECIDED, SERVER_CLOCK = "undecided", "server-clock"
+REACH_S = 86_400  # a server that is further off is no riddle
+_FAR_OFF_S = 15  # two clocks that differ by less are no reason to refuse a code that is typed at once
 _NO_SEED = "the clock and the seed: this server does not say where codes would fit"
 _NO_CODES = "the clock and the seed: for them, two codes in a row are needed"
+_CHANGE = "ask again, and press Enter at the moment when the code changes: that shows the clock to a few seconds"
+_FRESH = "a login with a code that has just appeared: if it is refused, it is the clock"
+_TOMORROW = "two codes tomorrow: whether the clock is where it is now"
+_ANOTHER_SEED = "another seed, or a clock at a date that nobody would expect"
+_FIND_CLOCK = "`provision drift find-clock`, where the seed is: it searches every date"
 
 
 def explain(
-    desk: Desk, who: str, codes: Callable[[], tuple[str, ...] | None], profile: Profile, allowance: Allowance
+    desk: Desk, who: str, ask: Callable[[bool], Asked | None], profile: Profile, allowance: Allowance
 ) -> Explanation:
-    """Why codes of `who`, a user or a serial, are refused. `codes`: two in a row, None if nobody has any; asked
-    for once it is known whom it is about. Raises UsageError if there is no such person or token, Throttled."""
+    """Why codes of `who`, a user or a serial, are refused. `ask`: for two in a row, None if nobody has any; once it is
+    known whom it is about, and again (True) if the first ones fit nowhere. Raises UsageError if there is no such person
+    or token, Throttled."""
     devices = desk.devices()
     meant = [device for device in devices if who in (device.serial, device.device_id)] or [
         device for device in devices if device.user == who
@@ -44,18 +52,19 @@ def explain(
             f"the server knows neither a user nor a token {who!r}", hint="`provision server list` shows both"
         )
     person = meant[0].user
-    given = codes()
+    asked = ask(False) if desk.can_match else None
     now_s = desk.now()
     case = Case(
         person=person,
         owned=[device for device in devices if device.user == person] if person is not None else meant,
         meant=meant,
-        asked=None if given is None or not desk.can_match else Asked(given, now_s),
+        asked=asked,
         attempts=desk.attempts(now_s - LATELY_S),
         now_s=now_s,
         window_steps=desk.window_steps,
         follows=profile.memory is Memory.FOLLOWS,
         allowance=allowance,
+        server_ahead_s=desk.server_ahead_s(),
     )
     others = crowd(
         person,
@@ -67,6 +76,9 @@ def explain(
         allowance,
     )
     token = _token(desk, case)
+    if asked is not None and token.fits_nowhere and (second := ask(True)) is not None:
+        case = replace(case, asked=second, now_s=desk.now())
+        token = replace(_token(desk, case), is_second=True)
     found = _behind(case, others, token)
     if case.asked is None:
         unknown = _NO_CODES if desk.can_match else _NO_SEED
@@ -92,22 +104,18 @@ def everybody(desk: Desk, allowance: Allowance) -> tuple[Crowd, list[Device]]:
 @dataclass(frozen=True, slots=True)
 class _Token:
     """What the codes say. `device`: whose they are, or the one that is meant. `clock`: None where they fit nowhere with
-    its own seed. `seeds`: other seeds with which they fit."""
+    its own seed. `seeds`: other seeds with which they fit. `is_second`: the first ones fitted nowhere."""
 
     device: Device
     logins: Sequence[Login]
     fit: Fit | None = None
     clock: Clock | None = None
     seeds: Sequence[Fit] = ()
+    is_second: bool = False
 
-
-@enum.unique
-class _Where(enum.Enum):
-    """Where the codes are in what the server takes now."""
-
-    INSIDE = "inside"
-    EDGE = "edge"  # inside, but others of this clock may be refused
-    OUTSIDE = "outside"  # or used already
+    @property
+    def fits_nowhere(self) -> bool:
+        return self.fit is None and not self.seeds
 
 
 def _token(desk: Desk, case: Case) -> _Token:
@@ -132,12 +140,14 @@ def _token(desk: Desk, case: Case) -> _Token:
 def _behind(case: Case, others: Crowd, token: _Token) -> Explanation:
     """The first cause in the order, with what was excluded on the way to it."""
     device, made = token.device, token.clock
-    where = _at_the_window(case, token)
-    moved = _server_clock(case, others, token, where)
+    are_taken = _are_taken(case, token)
+    moved = _server_clock(case, others, token, are_taken)
     if moved is not None:
         return replace(moved, device=device)
     so_far = Explanation(UNDECIDED, Certainty.UNDECIDED, "", device, odds=None if token.fit is None else token.fit.odds)
-    if others.fitting and not others.limps:
+    if _agrees_with_the_station(case):
+        so_far = _without(so_far, "the server's clock: it is where this station's clock is")
+    elif others.fitting and not others.limps:
         people = "one other person" if others.fitting == 1 else f"{others.fitting} other people"
         so_far = _without(so_far, f"the server's clock: {people} got in within a day, with clocks as expected")
     elif others.limps:
@@ -163,24 +173,30 @@ def _behind(case: Case, others: Crowd, token: _Token) -> Explanation:
     if token.fit is None or made is None:
         return _seed(case, token, so_far)
     so_far = _without(so_far, "the seed: the codes are this token's own")
-    if where in (_Where.INSIDE, _Where.EDGE):
-        return _good(case, device, others, where, so_far)
+    if are_taken and (harmless := _harmless(case, device, others, made, so_far)) is not None:
+        return harmless
     so_far = replace(so_far, since_s=made.since_s)
-    if others.limps and _may_be_the_servers(case, others, token, made):
-        return replace(so_far, what=f"{made.what}; but others were refused today, too")
+    if not _agrees_with_the_station(case) and _may_be_the_servers(case, token, made):
+        if others.limps:
+            return replace(so_far, what=f"{made.what}; but others were refused today, too")
+        if not others.fitting and made.name != DRIFT and made.jump_s is not None:
+            return replace(so_far, what=f"{made.what}; or it is the server's clock that moved")
     if made.name == DRIFT and not _drifted_far(case, token, made):
-        what = f"{made.what}, which does not explain it: the clock was moved a little, or somebody typed late"
-        decides = "two codes tomorrow: whether the clock is where it is now"
-        return replace(so_far, what=what, unknown=(*so_far.unknown, decides))
+        what = f"{made.what}, which drift alone does not explain: it was moved a little, or somebody typed late"
+        return replace(so_far, what=what, unknown=(*so_far.unknown, _TOMORROW if made.is_close else _CHANGE))
     if made.certainty is Certainty.UNDECIDED:
         return replace(so_far, what=made.what, unknown=(*so_far.unknown, made.decides))
-    return _named(so_far, made.name, made.what, made.certainty)
+    return _named(so_far, made.name, made.what, _certainty(case, token, made))
 
 
-def _server_clock(case: Case, others: Crowd, token: _Token, where: _Where | None) -> Explanation | None:
+def _server_clock(case: Case, others: Crowd, token: _Token, are_taken: bool | None) -> Explanation | None:
     """If it moved, and this token does not contradict it."""
     made = token.clock
     seen_s = None if made is None or made.jump_s is None else (-made.jump_s[1], -made.jump_s[0])
+    if _agrees_with_the_station(case):
+        return None
+    if case.server_ahead_s is not None:
+        return _two_of_three(case.server_ahead_s, seen_s, others)
     if others.moved_s is not None:
         low, high = others.moved_s
         if seen_s is not None:
@@ -189,15 +205,33 @@ def _server_clock(case: Case, others: Crowd, token: _Token, where: _Where | None
             return None
         what = f"the server's clock moved by {_between((low, high))}: everybody is shifted"
         return Explanation(SERVER_CLOCK, Certainty.CERTAIN, what, since_s=others.since_s)
-    if not others.shut_out or made is None or seen_s is None or where is not _Where.OUTSIDE:
+    if not others.shut_out or made is None or seen_s is None or are_taken is not False:
         return None
-    if not _may_be_the_servers(case, others, token, made):
+    if not _may_be_the_servers(case, token, made):
+        return None
+    # A clock that was put ahead skips time: there is less of it since all was well than it moved.
+    if others.since_s is not None and seen_s[0] > others.since_s[1] - others.since_s[0]:
         return None
     what = (
         f"the server's clock seems to have moved by {_between(seen_s)}: {others.refused} other people are refused, "
         "and nobody else has got in since"
     )
     return Explanation(SERVER_CLOCK, Certainty.LIKELY, what, since_s=others.since_s)
+
+
+def _agrees_with_the_station(case: Case) -> bool:
+    return case.server_ahead_s is not None and max(map(abs, case.server_ahead_s)) < _FAR_OFF_S
+
+
+def _two_of_three(ahead_s: Interval, seen_s: Interval | None, others: Crowd) -> Explanation | None:
+    """The server's clock and the station's differ: what the token's, or everybody's, was until now, decides."""
+    what = f"the server's clock is {_between(ahead_s)} ahead of this station's"
+    witnesses = [one for one in (seen_s, others.moved_s) if one is not None and not holds(one)]
+    if any(low <= ahead_s[1] and ahead_s[0] <= high for low, high in witnesses):
+        return Explanation(SERVER_CLOCK, Certainty.CERTAIN, f"{what}, and so the tokens say", since_s=others.since_s)
+    if seen_s is None or (seen_s[0] <= ahead_s[1] and ahead_s[0] <= seen_s[1]):
+        return Explanation(SERVER_CLOCK, Certainty.LIKELY, f"{what}, if it is not this station's that is wrong")
+    return None
 
 
 def _without_codes(case: Case, device: Device, so_far: Explanation) -> Explanation:
@@ -208,8 +242,8 @@ def _without_codes(case: Case, device: Device, so_far: Explanation) -> Explanati
     return replace(so_far, what=what, since_s=_began(case))
 
 
-def _good(case: Case, device: Device, others: Crowd, where: _Where | None, so_far: Explanation) -> Explanation:
-    """The codes would be taken now: what happened to those that were not?"""
+def _harmless(case: Case, device: Device, others: Crowd, made: Clock, so_far: Explanation) -> Explanation | None:
+    """The codes would be taken now: what happened to those that were not? None if it is the clock all the same."""
     refusals = case.refusals()
     last = refusals[-1].outcome if refusals else None
     so_far = replace(so_far, since_s=_began(case))
@@ -232,10 +266,15 @@ def _good(case: Case, device: Device, others: Crowd, where: _Where | None, so_fa
             "another server, or another factor"
         )
         return _named(taken, "no-attempt", what, Certainty.LIKELY)
-    if where is _Where.EDGE:
+    fault = at_fault(refusals, device, made, case.window_steps, case.allowance.server_error_s)
+    if fault is Fault.CLOCK:
+        return None
+    if fault is Fault.EITHER:
         what = "these codes are good now, but the clock may be at the edge of what the server takes; or it was mistyped"
-        decides = "a login with a code that has just appeared: if it is refused, it is the clock"
+        decides = _FRESH if made.is_close else _CHANGE
         return replace(so_far, what=what, unknown=(*so_far.unknown, decides))
+    if len(case.owned) > len(case.meant):
+        taken = replace(taken, unknown=(*taken.unknown, "whether it was the code of another of the person's devices"))
     what = "the codes of this token are good: what was typed was mistyped, or typed after it had gone"
     return _named(taken, "typing", what, Certainty.LIKELY)
 
@@ -251,39 +290,39 @@ def _seed(case: Case, token: _Token, so_far: Explanation) -> Explanation:
         what = "several mistakes would explain the codes: " + "; or ".join(fit.what for fit in token.seeds)
         decides = "a third code in a row"
     else:
-        what = "the codes fit no likely clock and no known mistake in the seed: mistyped, not in a row, or another seed"
-        decides = (
-            "two new codes, read one directly after the other; if they fit nowhere either, the token has another seed, "
-            "or a clock that only `provision drift find-clock` finds, where the seed is"
-        )
+        what = "the codes fit no likely clock and no known mistake in the seed: "
+        what += _ANOTHER_SEED if token.is_second else f"mistyped, not in a row, or {_ANOTHER_SEED}"
+        decides = _FIND_CLOCK if token.is_second else f"two new codes; if they fit nowhere either: {_FIND_CLOCK}"
     return replace(so_far, what=what, unknown=(*so_far.unknown, decides))
 
 
-def _at_the_window(case: Case, token: _Token) -> _Where | None:
-    """None where there is nothing to say it of."""
+def _are_taken(case: Case, token: _Token) -> bool | None:
+    """Whether the server would take these codes now. None where there is nothing to say it of."""
     device, fit, made = token.device, token.fit, token.clock
     if fit is None or made is None or case.asked is None:
         return None
     back, forward = case.window_steps
     expected = device.parameters.step_at(case.asked.at_s) + device.drift_steps
     is_spent = device.last_step is not None and fit.step <= device.last_step
-    if not expected - back <= fit.step <= expected + forward or is_spent:
-        return _Where.OUTSIDE
-    (low, high), (least, greatest) = made.offset_s, _surely_taken(case, token)
-    is_inside = least <= low and high <= greatest
-    half_a_step_s = Fraction(device.parameters.time_step_s, 2)
-    return _Where.INSIDE if is_inside or _drift_since_login_s(case, made) < half_a_step_s else _Where.EDGE
+    return expected - back <= fit.step <= expected + forward and not is_spent
 
 
-def _may_be_the_servers(case: Case, others: Crowd, token: _Token, made: Clock) -> bool:
+def _certainty(case: Case, token: _Token, made: Clock) -> Certainty:
+    """Drift is certain where it had to come, and only likely where the clock might as well still be good."""
+    if made.name != DRIFT or made.before is None:
+        return made.certainty
+    (low, high), (least, greatest) = made.before.offset_at(made.seen.b), _surely_taken(case, token)
+    return Certainty.LIKELY if least <= high and low <= greatest else made.certainty
+
+
+def _may_be_the_servers(case: Case, token: _Token, made: Clock) -> bool:
     """Whether a server whose clock moved explains what this token shows."""
     if made.before is None or made.jump_s is None:
         return True
     (low, high), (least, greatest) = made.before.offset_at(made.seen.b), _surely_taken(case, token)
-    if high < least or low > greatest:  # it would be refused by a clock that is right
-        return False
-    # A clock that was put ahead skips time: there is less of it since all was well than it moved.
-    return others.since_s is None or -made.jump_s[1] <= others.since_s[1] - others.since_s[0]
+    is_refused_by_a_right_clock = high < least or low > greatest
+    is_in_the_open = min(map(abs, made.jump_s)) > REACH_S and not holds(made.jump_s)  # somebody would have seen it
+    return not is_refused_by_a_right_clock and not is_in_the_open
 
 
 def _drifted_far(case: Case, token: _Token, made: Clock) -> bool:
@@ -324,7 +363,7 @@ def _with_clock(found: Explanation, token: _Token, profile: Profile, case: Case)
             steps=case.window_steps,
         )
         told = replace(told, rate_error_ppm=made.now.rate_error_ppm, ahead=outlook(made.now, server, window))
-    if found.cause in ("locked", "disabled", "other-device") and _at_the_window(case, token) is _Where.OUTSIDE:
+    if found.cause in ("locked", "disabled", "other-device") and _are_taken(case, token) is False:
         told = replace(told, evidence=(*told.evidence, f"behind it: {drifted(seen_offset(made.seen))}"))
     return told
 
