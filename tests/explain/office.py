@@ -33,8 +33,8 @@ ANN, COLLEAGUES = "ann", ("ben", "cleo", "dan", "eve", "fay")
 TOTP = OtpParameters()
 
 
-class ServerClock:
-    """The server's: true time, but for what is wrong with it."""
+class MachineClock:
+    """The server's, or the desk's: true time, but for what is wrong with it."""
 
     def __init__(self, true: ManualClock) -> None:
         self.true, self.error_s = true, 0.0
@@ -81,7 +81,8 @@ class Office:
 
     true: ManualClock
     server: EmbeddedServer
-    server_clock: ServerClock
+    server_clock: MachineClock
+    desk_clock: MachineClock
     rng: Random
     tokens: dict[str, Token] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
@@ -92,9 +93,9 @@ class Office:
         """`watches`: whether whoever is on the telephone says when the code changes. `has_a_clock`: the desk, of its
         own."""
         true, rng = ManualClock(float(START)), Random(seed)
-        clock = ServerClock(true)
+        clock = MachineClock(true)
         server = (FarServer if has_a_clock else EmbeddedServer).init(path, clock, rng.randbytes)
-        return cls(true, server, clock, rng, watches=watches)
+        return cls(true, server, clock, MachineClock(true) if has_a_clock else clock, rng, watches=watches)
 
     def hire(
         self,
@@ -196,8 +197,7 @@ class Office:
 
     def ask(self, who: str = ANN, token: str = ANN, *, misread: bool = False) -> Explanation:
         """`misread`: the first time; whoever is asked again takes care."""
-        is_far = ServerCapability.NOW in self.server.capabilities
-        desk = Desk(self.server, self.true if is_far else self.server_clock)
+        desk = Desk(self.server, self.desk_clock)
 
         def codes(again: bool) -> Asked:
             return self.codes(token, misread=misread and not again)

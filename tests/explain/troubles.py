@@ -131,6 +131,15 @@ def mistyped_at_login(office: Office) -> Explanation:
     return office.ask()
 
 
+def mistyped_and_the_desk_is_wrong(office: Office) -> Explanation:
+    """Its clock is: what it says of the server's is nothing to go by."""
+    _usual(office)
+    office.desk_clock.error_s = office.rng.choice((-1, 1)) * office.rng.uniform(60, 4000)
+    office.type(ANN, "000000")
+    office.today()
+    return office.ask()
+
+
 def elsewhere(office: Office) -> Explanation:
     """She types them into another server."""
     _usual(office)
@@ -309,6 +318,7 @@ TROUBLES: dict[str, tuple[Trouble, str | None]] = {
     "two tokens of a box are exchanged": (neighbour, "neighbour"),
     "a code is typed two minutes late": (late_typist, "typing"),
     "a code is mistyped at the login": (mistyped_at_login, "typing"),
+    "the same, and the desk's own clock is off": (mistyped_and_the_desk_is_wrong, "typing"),
     "the codes go to another server": (elsewhere, "no-attempt"),
     "a slow clock": (slow, "clock-drift"),
     "a fast clock": (fast, "clock-drift"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from provision.drift.estimate import Estimate, Interval, Model
@@ -73,6 +73,25 @@ class Explanation:
     ahead: Outlook | None = None
     now: str = ""
     for_good: str = ""
+
+    def named(
+        self,
+        cause: str,
+        what: str,
+        certainty: Certainty = Certainty.CERTAIN,
+        *,
+        since_s: tuple[float, float] | None = None,
+    ) -> Explanation:
+        """The same, decided."""
+        return replace(self, cause=cause, what=what, certainty=certainty, since_s=since_s or self.since_s)
+
+    def without(self, excluded: str) -> Explanation:
+        """The same, with something excluded."""
+        return replace(self, excluded=(*self.excluded, excluded))
+
+    def left_open(self, unknown: str) -> Explanation:
+        """The same, with what nobody could look at, or would decide."""
+        return replace(self, unknown=(*self.unknown, unknown))
 
 
 def model_for(device: Device, logins: Sequence[Login], allowance: Allowance) -> Model:
