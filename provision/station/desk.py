@@ -88,6 +88,10 @@ class Desk:
         """Of everybody, those whose codes come from a clock."""
         return [device for device in self._server.list() if device.parameters.oath_type is OathType.TOTP]
 
+    def counters(self) -> Sequence[Device]:
+        """Of everybody, those whose codes come from a counter."""
+        return [device for device in self._server.list() if device.parameters.oath_type is OathType.HOTP]
+
     def logins(self, device: Device) -> list[Login]:
         """Accepted codes, oldest first, since the token's clock was last set."""
         return next((logins for _, logins in self._logins(device.device_id)), [])

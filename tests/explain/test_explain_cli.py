@@ -11,10 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 
 from provision.cli.main import main
+from provision.clock import ManualClock
+from provision.model import OathType, OtpParameters, Secret
+from provision.servers.backend import Registration
+from provision.servers.embedded.backend import EmbeddedServer
 from provision.station.desk import Asked
 from tests.explain.office import ANN, Office
 from tests.explain.troubles import slow
@@ -108,6 +113,17 @@ def test_what_it_cannot_do(
     call: Call, capsys: pytest.CaptureFixture[str], arguments: list[str], exit_code: int, words: str
 ) -> None:
     assert words in explained(call, capsys, *arguments, exit_code=exit_code)["error"]["message"]
+
+
+def test_a_counter_has_no_clock(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    server = EmbeddedServer(call.folder / "server.db", ManualClock(call.asked.at_s), os.urandom)
+    server.register(
+        Registration(UUID(int=77), "gus", "fob", None, Secret(b"k" * 20), OtpParameters(oath_type=OathType.HOTP))
+    )
+    server.close()
+    error = explained(call, capsys, "gus", exit_code=2)["error"]
+    assert "counter" in error["message"]
+    assert "resync" in error["hint"]
 
 
 @pytest.mark.parametrize("codes", ["", "123456", "123456\n12345678", "123456\nabcdef"])

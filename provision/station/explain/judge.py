@@ -6,7 +6,7 @@ right the clock is. Where the desk has codes, what they say of the clock is told
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -46,12 +46,15 @@ def explain(
 ) -> Explanation:
     """Why codes of `who`, a user or a serial, are refused. `ask`: for two in a row, None if nobody has any; once it is
     known whom it is about, and again (True) if the first ones fit nowhere. Raises UsageError if there is no such person
-    or token, Throttled."""
+    or token, or it has no clock, and Throttled."""
     devices = desk.devices()
-    meant = [device for device in devices if who in (device.serial, device.device_id)] or [
-        device for device in devices if device.user == who
-    ]
+    meant = _meant(devices, who)
     if not meant:
+        if counting := _meant(desk.counters(), who):
+            raise UsageError(
+                f"the codes of {_called(counting[0])} come from a counter, not from a clock",
+                hint=f"`provision server resync {counting[0].device_id}` finds a counter that has run ahead",
+            )
         raise UsageError(
             f"the server knows neither a user nor a token {who!r}", hint="`provision server list` shows both"
         )
@@ -88,6 +91,12 @@ def explain(
         unknown = _NO_CODES if desk.can_match else _NO_SEED
         found = found.left_open(unknown)
     return advised(_with_clock(found, token, profile, case), case, profile)
+
+
+def _meant(devices: Sequence[Device], who: str) -> list[Device]:
+    return [device for device in devices if who in (device.serial, device.device_id)] or [
+        device for device in devices if device.user == who
+    ]
 
 
 def everybody(desk: Desk, allowance: Allowance) -> tuple[Crowd, list[Device]]:
