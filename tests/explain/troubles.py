@@ -222,7 +222,7 @@ def _set_to(date: str) -> Trouble:
     def trouble(office: Office) -> Explanation:
         token = _usual(office)
         now_s = int(office.true.now())
-        wrong = {"year": now_s - 365 * DAY, "next-year": now_s + 365 * DAY}[date]
+        wrong = {"year": now_s - 365 * DAY, "next-year": now_s + 365 * DAY, "month": now_s - 30 * DAY}[date]
         token.oscillator.set_device_time(office.true.now(), wrong)
         office.weeks(office.rng.randrange(1, 4), without=ANN)
         return _then(office)
@@ -332,6 +332,7 @@ TROUBLES: dict[str, tuple[Trouble, str | None]] = {
     "set to a time that is days ahead": (_moved(None), "set-wrong"),
     "set to last year": (_set_to("year"), "wrong-date"),
     "set to next year": (_set_to("next-year"), "wrong-date"),
+    "set to last month": (_set_to("month"), "wrong-date"),
     "begins anew at 1970": (_new_battery(0), "epoch-1970"),
     "begins anew at 2000": (_new_battery(946_684_800), "epoch-2000"),
     "begins anew at its first day": (_new_battery(START), "epoch-birth"),
