@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-explain test-udev test-pcsc test-kernel test-kernel-families bench clean
+.PHONY: demo test lint test-foreign test-crash test-explain test-udev test-packaging test-pcsc test-kernel test-kernel-families bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -44,6 +44,10 @@ test-pcsc: $(VENV)/.dev
 	@sh tests/pcsc/install.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pcsc]'
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pcsc tests/pcsc tests/families $(PYTEST_ARGS)
+
+# The wheel in bare environments, without Unix, and in a bare root where the commands of ci/ run as an unprivileged user.
+test-packaging: $(VENV)/.dev
+	@$(BIN)/python -m pytest -m packaging tests/packaging $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from bench import drift, families, find_clock, links, program, server_checks, usb, wires
+from bench import drift, families, find_clock, http_checks, links, plugin, program, server_checks, usb, wires
 from bench.links import Row
 
 RUNS = 9
@@ -26,6 +26,7 @@ def start_ms(*command: str) -> float:
 def host_rows() -> list[Row]:
     machine, syncs = (statistics.median(times) * 1e3 for times in program.measure())
     checks, peer = server_checks.measure(), server_checks.measure_peer()
+    over_http, bare_route = http_checks.measure(), http_checks.measure_peer()
     return [
         Row(
             "`provision --help`",
@@ -45,12 +46,18 @@ def host_rows() -> list[Row]:
             f"bare sqlite3 commits {peer:,.0f}/s",
             ">= 2,000/s",
         ),
+        Row(
+            "accepted checks over HTTP",
+            f"{over_http:,.0f}/s",
+            f"bare FastAPI route {bare_route:,.0f}/s",
+            ">= 600/s, 0.6 of it",
+        ),
     ]
 
 
 def main() -> None:
     print(f"{'what':<34}{'measured':<20}{'beside, in the same run':<38}goal")
-    for rows in (links.rows, wires.rows, usb.rows, families.rows, drift.rows, find_clock.rows, host_rows):
+    for rows in (links.rows, wires.rows, usb.rows, families.rows, drift.rows, find_clock.rows, plugin.rows, host_rows):
         for row in rows():
             print(f"{row.what:<34}{row.measured:<20}{row.beside:<38}{row.goal}", flush=True)
 

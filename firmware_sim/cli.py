@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -132,7 +131,7 @@ def run(
     from firmware_sim.clocks import parse_clock
     from firmware_sim.control.listener import default_kind
     from firmware_sim.control.serve import Fleet, Quartz, serve
-    from firmware_sim.families.family import family
+    from firmware_sim.families.family import SERIAL_RULE, family, is_serial
     from firmware_sim.temperature import TemperatureProfile
 
     if temperature_c is not None and profile is not None:
@@ -160,8 +159,8 @@ def run(
         _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
-    if serial is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,27}", serial):
-        raise click.UsageError("--serial takes 1 to 27 letters, digits, dots, dashes and underscores")
+    if serial is not None and not is_serial(serial):
+        raise click.UsageError(f"--serial takes {SERIAL_RULE}")
     quartz = Quartz(
         offset_s or Decimal(0),
         rate_error_ppm or Decimal(0),

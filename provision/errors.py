@@ -34,6 +34,7 @@
     |   +-- CodeReplayed
     |   +-- OutOfWindow                    drift_steps
     |   +-- Throttled                      retry_after_s
+    |   +-- Fallback                       until_s: ask the server that was there before
     |   +-- ClockUndisciplined         7
     +-- Quarantined                    10  serial, cause
     +-- LedgerError                    1
@@ -232,6 +233,15 @@ class Throttled(VerificationError):
     def __init__(self, message: str, *, retry_after_s: float | None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class Fallback(VerificationError):
+    """Nobody is let in by this: whoever asked must ask the older way in instead. `until_s`: how long that is open for
+    this person, Unix seconds."""
+
+    def __init__(self, message: str, *, until_s: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.until_s = until_s
 
 
 class ClockUndisciplined(VerificationError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Sequence
 
 from firmware_sim.core.family import Family
 
-__all__ = ["NAMES", "Family", "UnknownFamily", "family", "variants"]
+__all__ = ["NAMES", "SERIAL_RULE", "Family", "UnknownFamily", "family", "is_serial", "variants"]
 
 # name -> the module whose VARIANTS are the family's models and firmware versions; the first is what one gets unasked.
 _FAMILIES = {
@@ -18,6 +19,8 @@ _FAMILIES = {
 }
 
 NAMES = tuple(_FAMILIES)
+SERIAL_RULE = "1 to 27 letters, digits, dots, dashes and underscores"
+_SERIAL = re.compile(r"[A-Za-z0-9._-]{1,27}")
 
 
 class UnknownFamily(Exception):
@@ -41,3 +44,8 @@ def family(name: str, *, model: str | None = None, firmware: str | None = None) 
     wanted = " ".join(part for part in (name, model, firmware) if part)
     there_are = ", ".join(f"{variant.model} {variant.firmware_text}" for variant in known)
     raise UnknownFamily(f"no token {wanted!r}; of {name} there are: {there_are}")
+
+
+def is_serial(text: str) -> bool:
+    """Whether a new token may be given this serial, see SERIAL_RULE: it fits on every wire and into names of files."""
+    return _SERIAL.fullmatch(text) is not None

@@ -55,6 +55,27 @@ SERVER = {
     "disable": ("provision.cli.server_commands:disable", "refuse a device's codes"),
     "enable": ("provision.cli.server_commands:enable", "accept them again"),
     "delete": ("provision.cli.server_commands:delete", "forget a device and its seed"),
+    "enrol": ("provision.cli.server_enrol:enrol", "make a device that its person proves"),
+    "prove": ("provision.cli.server_enrol:prove", "prove it by its first code"),
+    "user": ("provision.cli.main:user", "say who is known, with devices or without"),
+    "cutover": ("provision.cli.server_migration:cutover", "say until when there is an old way"),
+    "fallback": ("provision.cli.server_migration:fallback", "send somebody to the old way for a while"),
+    "report": ("provision.cli.server_migration:report", "tell who has which devices, and who would be locked out"),
+    "backup": ("provision.cli.serve_command:backup", "copy it while it is in use"),
+    "serve": ("provision.cli.serve_command:serve", "answer over HTTP"),
+    "api-token": ("provision.cli.main:api_token", "say who may come to a server over HTTP"),
+}
+
+USER = {
+    "add": ("provision.cli.server_people:add", "make people known who have no device yet"),
+    "list": ("provision.cli.server_people:list_command", "list who is known"),
+    "remove": ("provision.cli.server_people:remove", "forget a person"),
+}
+
+API_TOKEN = {
+    "create": ("provision.cli.api_token_commands:create", "let somebody in, in one of five roles"),
+    "list": ("provision.cli.api_token_commands:list_command", "list who may come"),
+    "revoke": ("provision.cli.api_token_commands:revoke", "let somebody in no more"),
 }
 
 DRIFT = {

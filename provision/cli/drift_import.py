@@ -13,7 +13,7 @@ import click
 from provision.cli.context import Context, common_options
 from provision.cli.drift_options import allowance_options, lines_of
 from provision.cli.output import print_json
-from provision.cli.station_options import open_server
+from provision.cli.station_options import api_token_option, open_server
 from provision.drift.history import Allowance, document_of, from_csv
 from provision.errors import InputError, NotSupported, UsageError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("device", required=False)
 @click.option("--server", "server_address", metavar="SERVER", help="The server, for example embedded:FILE.")
+@api_token_option
 @click.option("--csv", "csv_file", metavar="FILE", help="Rows of serial, time, step (or drift_steps), box, made.")
 @click.option("--time-step", "time_step_s", type=click.IntRange(1, 3600), default=30, help="Of the CSV (default: 30).")
 @allowance_options

@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from provision.cli.context import Context, common_options
-from provision.cli.output import table
+from provision.cli.output import table, utc
 from provision.cli.station_options import (
     ledger_file,
     ledger_option,
@@ -70,7 +69,7 @@ def list_command(context: Context, ledger_path: str | None) -> None:
     with open_ledger(context, ledger_path) as ledger:
         jobs = [record(entry) for entry in ledger.entries()]
     rows = [["SERIAL", "STATE", "USER", "NAME", "SERVER", "CHANGED"]]
-    rows += [[j["serial"], j["state"], j["user"], j["name"], j["server"], _utc(j["changed_s"])] for j in jobs]
+    rows += [[j["serial"], j["state"], j["user"], j["name"], j["server"], utc(j["changed_s"])] for j in jobs]
     context.result({"jobs": jobs}, table(rows) if jobs else "the ledger is empty")
 
 
@@ -91,7 +90,7 @@ def show(context: Context, serial: str, ledger_path: str | None) -> None:
         events = ledger.events(entry.uuid)
     job = record(entry)
     lines = [f"{name:<16}{_shown(name, value)}" for name, value in job.items() if value is not None]
-    lines += ["", *(f"{_utc(event.at_s)}  {event.what:<16}{event.note}" for event in events)]
+    lines += ["", *(f"{utc(event.at_s)}  {event.what:<16}{event.note}" for event in events)]
     history = [{"at_s": event.at_s, "what": event.what, "note": event.note} for event in events]
     context.result({**job, "events": history}, "\n".join(lines))
 
@@ -136,8 +135,4 @@ def _tame(value: object) -> object:
 
 
 def _shown(name: str, value: object) -> str:
-    return _utc(value) if name in ("created_s", "changed_s") and isinstance(value, float) else str(value)
-
-
-def _utc(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return utc(value) if name in ("created_s", "changed_s") and isinstance(value, float) else str(value)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import click
 
-from provision.cli.commands import DRIFT, LEDGER, SERVER, TOKEN, TOP, UDEV
+from provision.cli.commands import API_TOKEN, DRIFT, LEDGER, SERVER, TOKEN, TOP, UDEV, USER
 from provision.cli.lazy import LazyGroup
 from provision.cli.output import OutputLost, print_error, print_json
 from provision.errors import ProvisionError
@@ -31,6 +31,8 @@ provision = LazyGroup(
 token = LazyGroup("token", TOKEN, "Set up, use and retire one token.")
 ledger = LazyGroup("ledger", LEDGER, "The record of which token was programmed for whom, and how far it came.")
 server = LazyGroup("server", SERVER, "An authentication server: make one, register, check codes, mend drift.")
+user = LazyGroup("user", USER, "Who is known to a server, with devices or without.")
+api_token = LazyGroup("api-token", API_TOKEN, "Who may come to a server over HTTP, and as what.")
 drift = LazyGroup(
     "drift", DRIFT, "What a token's clock does, from the codes that it showed; and when that will matter."
 )

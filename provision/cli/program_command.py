@@ -11,6 +11,7 @@ from provision.cli.context import Context, common_options, model_option, require
 from provision.cli.station_options import (
     absolute,
     algorithm_option,
+    api_token_option,
     digits_option,
     ledger_option,
     open_ledger,
@@ -84,6 +85,7 @@ def program(
 @click.command("resume")
 @token_option
 @run_options
+@api_token_option
 @ledger_option
 @common_options
 def resume(context: Context, address: str, ledger_path: str | None, options: RunOptions) -> None:

@@ -14,7 +14,7 @@ from provision.cli.context import (
     require_recognised,
     token_option,
 )
-from provision.cli.station_options import ledger_option, open_ledger, open_server
+from provision.cli.station_options import api_token_option, ledger_option, open_ledger, open_server
 from provision.cli.station_run import (
     RunOptions,
     resumable,
@@ -31,6 +31,7 @@ from provision.cli.station_run import (
 @run_options
 @model_option
 @ledger_option
+@api_token_option
 @common_options
 def rotate(
     context: Context,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
+from provision.cli import when
 from provision.cli.context import Context, common_options
 from provision.cli.output import OutputLost, table
+from provision.cli.server_common import (
+    code_option,
+    codes_from,
+    confirm,
+    of_user_option,
+    plain_device,
+    show_accepted,
+    the_device,
+)
 from provision.cli.station_options import (
     algorithm_option,
     digits_option,
@@ -22,17 +30,14 @@ from provision.cli.station_options import (
     time_step_option,
     write_secret,
 )
-from provision.errors import InputError, ProvisionError, UsageError
+from provision.errors import ProvisionError, Rejected, UsageError
+from provision.servers.backend import Person, ServerCapability
+from provision.servers.ways import Way, way_in
 
 if TYPE_CHECKING:
-    from provision.servers.backend import Acceptance, Device, ServerBackend
+    from provision.servers.backend import Device, ServerBackend
 
 ISSUER = "hwtoken"
-
-code_option = click.option(
-    "--code-file", metavar="FILE", help="The code (resync: both, one a line), - for standard input (default: ask)."
-)
-of_user_option = click.option("--user", metavar="USER", help="Whose device, if DEVICE is a friendly name.")
 
 
 @click.command("init")
@@ -77,8 +82,8 @@ def register(
 
     An app takes the URI, or `provision token program --otpauth` writes it to a token.
     """
+    from provision.otpauth import OtpAuth, format_otpauth
     from provision.seeds.generate import generate
-    from provision.seeds.otpauth import OtpAuth, format_otpauth
     from provision.servers.backend import Registration
 
     parameters = parameters_from(digits, algorithm, time_step_s)
@@ -97,7 +102,7 @@ def register(
             raise
         if otpauth_out == "-":
             try:
-                context.result({**_plain(device), "otpauth": uri}, uri)
+                context.result({**plain_device(device), "otpauth": uri}, uri)
             except BrokenPipeError:
                 server.delete(device.device_id)
                 raise
@@ -106,7 +111,7 @@ def register(
                 raise OutputLost(error.message, hint="nothing stays registered: nobody has the seed") from None
             return
     text = f"{user}'s device {name!r} registered; its seed is in {otpauth_out}"
-    context.result({**_plain(device), "otpauth_file": otpauth_out}, text)
+    context.result({**plain_device(device), "otpauth_file": otpauth_out}, text)
 
 
 @click.command("check")
@@ -116,9 +121,9 @@ def register(
 @common_options
 def check(context: Context, server_address: str, user: str, code_file: str | None) -> None:
     """Check a code as a login would: each is accepted once. Exit code 0 if it is, 4 if not."""
-    [code] = _codes(context, code_file, 1)
+    [code] = codes_from(context, code_file, 1)
     with open_server(context, server_address) as server:
-        _accepted(context, server.check(user, code))
+        show_accepted(context, server.check(user, code))
 
 
 @click.command("resync")
@@ -129,9 +134,9 @@ def check(context: Context, server_address: str, user: str, code_file: str | Non
 @common_options
 def resync(context: Context, server_address: str, device: str, user: str | None, code_file: str | None) -> None:
     """Let the server learn how far a token's clock is off, from two consecutive codes. The token is not changed."""
-    first, second = _codes(context, code_file, 2)
-    with _device(context, server_address, device, user) as (server, found):
-        _accepted(context, server.resync(found.device_id, first, second))
+    first, second = codes_from(context, code_file, 2)
+    with the_device(context, server_address, device, user) as (server, found):
+        show_accepted(context, server.resync(found.device_id, first, second))
 
 
 @click.command("list")
@@ -141,7 +146,7 @@ def resync(context: Context, server_address: str, device: str, user: str | None,
 def list_command(context: Context, server_address: str, user: str | None) -> None:
     """List the registered devices, with the drift that the server remembers (slow is negative)."""
     with open_server(context, server_address) as server:
-        devices = [_plain(device) for device in server.list(user)]
+        devices = [plain_device(device) for device in server.list(user)]
     rows = [["USER", "NAME", "SERIAL", "DRIFT", "FAILURES", "STATE", "DEVICE"]]
     rows += [
         [
@@ -150,7 +155,7 @@ def list_command(context: Context, server_address: str, user: str | None) -> Non
             d["serial"] or "-",
             f"{d['drift_steps']:+d} steps ({d['drift_s']:+d} s)",
             str(d["consecutive_failures"]),
-            "disabled" if d["disabled"] else "enabled",
+            "pending" if d["pending_until_s"] else "disabled" if d["disabled"] else "enabled",
             d["device_id"],
         ]
         for d in devices
@@ -166,7 +171,7 @@ def list_command(context: Context, server_address: str, user: str | None) -> Non
 @common_options
 def rename(context: Context, server_address: str, device: str, new_name: str, user: str | None) -> None:
     """Give a device another friendly name."""
-    with _device(context, server_address, device, user) as (server, found):
+    with the_device(context, server_address, device, user) as (server, found):
         server.rename(found.device_id, new_name)
     context.result({"device_id": found.device_id, "name": new_name}, f"{found.name!r} is {new_name!r} now")
 
@@ -178,7 +183,7 @@ def rename(context: Context, server_address: str, device: str, new_name: str, us
 @common_options
 def disable(context: Context, server_address: str, device: str, user: str | None) -> None:
     """Refuse a device's codes until it is enabled."""
-    with _device(context, server_address, device, user) as (server, found):
+    with the_device(context, server_address, device, user) as (server, found):
         server.disable(found.device_id)
     context.result({"device_id": found.device_id, "disabled": True}, f"{found.name!r} is disabled")
 
@@ -190,7 +195,7 @@ def disable(context: Context, server_address: str, device: str, user: str | None
 @common_options
 def enable(context: Context, server_address: str, device: str, user: str | None) -> None:
     """Accept a device's codes again, and forget its failures."""
-    with _device(context, server_address, device, user) as (server, found):
+    with the_device(context, server_address, device, user) as (server, found):
         server.enable(found.device_id)
     context.result({"device_id": found.device_id, "disabled": False}, f"{found.name!r} is enabled")
 
@@ -199,71 +204,49 @@ def enable(context: Context, server_address: str, device: str, user: str | None)
 @server_option
 @click.argument("device")
 @of_user_option
+@click.option("--yes", is_flag=True, help="Do not ask, though the person goes back to the old way.")
+@click.option("--even-if-locked-out", is_flag=True, help="Do not ask, though the person has no way in afterwards.")
 @common_options
-def delete(context: Context, server_address: str, device: str, user: str | None) -> None:
-    """Forget a device and its seed for good. A token that is handed back: `provision token retire`."""
-    with _device(context, server_address, device, user) as (server, found):
-        server.delete(found.device_id)
-    context.result({"device_id": found.device_id, "deleted": True}, f"{found.name!r} is deleted")
+def delete(
+    context: Context, server_address: str, device: str, user: str | None, yes: bool, even_if_locked_out: bool
+) -> None:
+    """Forget a device and its seed for good. A token that is handed back: `provision token retire`.
 
-
-@contextmanager
-def _device(
-    context: Context, server_address: str, given: str, user: str | None
-) -> Iterator[tuple[ServerBackend, Device]]:
-    """The one device that `given` means: its id, its token's serial or, with `user`, its friendly name."""
-    with open_server(context, server_address) as server:
-        found = [
-            device
-            for device in server.list(user)
-            if given in (device.device_id, device.serial) or (user is not None and given == device.name)
-        ]
-        if len(found) != 1:
-            raise InputError(
-                f"the server has {len(found) or 'no'} device{'s' if len(found) > 1 else ''} {given!r}",
-                hint="name it by its id, see `provision server list`; a friendly name needs --user",
+    Whoever deletes their last device goes back to the old way, while that is open, and is asked before.
+    """
+    with the_device(context, server_address, device, user) as (server, found):
+        way, cutover_s = _way_without(context, server, found)
+        if way is Way.OLD:
+            confirm(
+                f"{found.name!r} is {found.user}'s last device: without it they log in by the old way, until it "
+                f"closes {when.shown(cutover_s or 0)}. Delete it?",
+                given=yes,
+                option="--yes",
             )
-        yield server, found[0]
+        try:
+            server.delete(found.device_id, even_if_locked_out=even_if_locked_out)
+        except Rejected as refusal:
+            if refusal.code != "locks-out":
+                raise
+            confirm(
+                f"{found.name!r} is your last way in: you will be locked out. Delete it?",
+                given=False,
+                option="--even-if-locked-out",
+            )
+            server.delete(found.device_id, even_if_locked_out=True)
+    text = f"{found.name!r} is deleted"
+    if way is Way.OLD:
+        text += f"; {found.user} logs in by the old way again, until {when.shown(cutover_s or 0)}"
+    elif way is Way.NONE:
+        text += f"; {found.user} has no way in now"
+    value = {"device_id": found.device_id, "deleted": True, "way": None if way is None else way.value}
+    context.result(value, text)
 
 
-def _codes(context: Context, file: str | None, count: int) -> list[str]:
-    """`count` codes, from a file of as many lines or asked for one by one. Raises InputError before a server sees
-    what cannot be a code: a typing mistake costs no attempt."""
-    if file is None:
-        prompts = ("Code",) if count == 1 else ("First code", "Next code")
-        codes = [context.secrets.line(None, prompt=prompt, option="--code-file") for prompt in prompts]
-    else:
-        codes = context.secrets.read(file, "--code-file").decode("ascii", "replace").splitlines()
-    codes = ["".join(code.split()) for code in codes if code.strip()]
-    if len(codes) != count:
-        raise InputError(f"--code-file holds {len(codes)} codes, not {count}", hint="one code a line")
-    if not all(code.isascii() and code.isdigit() and 6 <= len(code) <= 8 for code in codes):
-        raise InputError("that is not a code", hint="a code has 6 to 8 digits")
-    return codes
-
-
-def _accepted(context: Context, acceptance: Acceptance) -> None:
-    context.result(
-        {"device_id": acceptance.device_id, "step": acceptance.step, "drift_steps": acceptance.drift_steps},
-        f"accepted: step {acceptance.step}, drift {acceptance.drift_steps:+d} steps, device {acceptance.device_id}",
-    )
-
-
-def _plain(device: Device) -> dict[str, Any]:
-    parameters = device.parameters
-    return {
-        "device_id": device.device_id,
-        "user": device.user,
-        "name": device.name,
-        "serial": device.serial,
-        "type": parameters.oath_type.value,
-        "algorithm": parameters.algorithm.value,
-        "digits": parameters.digits,
-        "time_step_s": parameters.time_step_s,
-        "disabled": device.disabled,
-        "drift_steps": device.drift_steps,
-        "drift_s": device.drift_steps * parameters.time_step_s,
-        "last_step": device.last_step,
-        "consecutive_failures": device.consecutive_failures,
-        "registered_s": device.registered_s,
-    }
+def _way_without(context: Context, server: ServerBackend, device: Device) -> tuple[Way | None, float | None]:
+    """Which way in the person of `device` has without it, and when the old one closes. None: nothing to tell of."""
+    if ServerCapability.MIGRATE not in server.capabilities or device.user is None or device.pending:
+        return None, None
+    left = [one for one in server.list(device.user) if one.device_id != device.device_id]
+    cutover_s = server.cutover_s
+    return way_in(Person(device.user, None), left, cutover_s, context.clock.now()), cutover_s

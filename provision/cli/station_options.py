@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,35 @@ if TYPE_CHECKING:
 ledger_option = click.option(
     "--ledger", "ledger_path", metavar="PATH", help="The ledger (default: where this user's data is kept)."
 )
-server_option = click.option(
-    "--server", "server_address", metavar="SERVER", required=True, help="The server, for example embedded:FILE."
+_CREDENTIAL_FILE = "provision.credential-file"
+
+
+def _keep_api_token_file(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    ctx.meta[_CREDENTIAL_FILE] = value  # for open_server, so that no command has to hand it on
+
+
+# On every command that opens a server.
+api_token_option = click.option(
+    "--api-token-file",
+    metavar="FILE",
+    expose_value=False,
+    callback=_keep_api_token_file,
+    help="The API token for a server over https, - for standard input (default: ask).",
 )
+_server_option = click.option(
+    "--server",
+    "server_address",
+    metavar="SERVER",
+    required=True,
+    help="The server, for example embedded:FILE or https://HOST.",
+)
+
+
+def server_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--server and --api-token-file, on a command that opens the server that it is told."""
+    return _server_option(api_token_option(command))
+
+
 passphrase_option = click.option(
     "--passphrase-file", metavar="FILE", help="The passphrase of the ledger's key, - for standard input (default: ask)."
 )
@@ -81,13 +108,19 @@ def passphrase(context: Context, file: str | None, *, new: bool = False) -> Secr
 def absolute(address: str) -> str:
     """A server's address that means the same from any directory: it goes on record."""
     scheme, _, rest = address.partition(":")
-    return f"{scheme}:{Path(rest).absolute()}" if scheme == "embedded" and rest else address
+    return f"{scheme}:{Path(rest).absolute()}" if scheme == "embedded" and rest else address.rstrip("/")
 
 
 def open_server(context: Context, address: str) -> AbstractContextManager[ServerBackend]:
     from provision.servers.backend import open_server as open_backend
 
-    return open_backend(address, context.clock)
+    file = click.get_current_context().meta.get(_CREDENTIAL_FILE)
+
+    def api_token() -> Secret:
+        text = context.secrets.line(file, prompt=f"API token for {address}", option="--api-token-file")
+        return Secret(text.encode("utf-8", "surrogateescape"))
+
+    return open_backend(address, context.clock, api_token)
 
 
 def write_secret(path: str, content: bytes, option: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from provision.cli.assumed import assumed_options, assumed_parameters
 from provision.cli.context import Administrator, Context, administrator_options, common_options, token_option
+from provision.cli.station_options import api_token_option, open_server
 from provision.errors import NotSupported
 from provision.model import Capability, ClockKind, OtpParameters, TokenInfo
 
@@ -17,6 +18,7 @@ from provision.model import Capability, ClockKind, OtpParameters, TokenInfo
 @administrator_options
 @click.option("--undisciplined-clock-ok", is_flag=True, help="Set it even from a clock that nothing synchronises.")
 @click.option("--server", "server_address", metavar="SERVER", help="Also clear the drift that this server remembers.")
+@api_token_option
 @assumed_options
 @common_options
 def set_time(
@@ -78,9 +80,7 @@ def _require_seed_survives(info: TokenInfo) -> None:
 
 def _clear_drift(context: Context, address: str, serial: str) -> list[str]:
     """The ids of the devices at a server that are this token."""
-    from provision.servers.backend import open_server
-
-    with open_server(address, context.clock) as server:
+    with open_server(context, address) as server:
         devices = [device.device_id for device in server.list() if device.serial == serial]
         for device_id in devices:
             server.set_drift(device_id, 0)

@@ -6,27 +6,16 @@ contradictory would change the codes without a word, so it is refused by name. O
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from provision.errors import InputError, LossyExport, SeedSyntax
-from provision.model import Algorithm, OathType, OtpParameters, Secret
+from provision.errors import SeedSyntax
+from provision.model import Algorithm, OathType, OtpParameters
+from provision.otpauth import OtpAuth
 from provision.seeds.text import SeedFormat, parse_seed
 
 _IGNORED = {"image", "icon", "color"}
 _FIELDS = {"secret", "issuer", "algorithm", "digits", "period", "counter"}
 _HINT = "give the whole URI, in one line, as the server shows it"
-
-
-@dataclass(frozen=True, slots=True)
-class OtpAuth:
-    """What an otpauth URI says. `issuer` may be empty; neither it nor `account` holds a colon."""
-
-    account: str
-    issuer: str
-    secret: Secret
-    parameters: OtpParameters
 
 
 def parse_otpauth(text: str, *, allow_short_seed: bool = False) -> OtpAuth:
@@ -49,33 +38,6 @@ def parse_otpauth(text: str, *, allow_short_seed: bool = False) -> OtpAuth:
         raise SeedSyntax("the otpauth URI has no secret", line=1, hint=_HINT)
     secret = parse_seed(fields["secret"], SeedFormat.BASE32, allow_short_seed=allow_short_seed)
     return OtpAuth(account, issuer, secret, _parameters(oath_type, fields))
-
-
-def format_otpauth(uri: OtpAuth) -> str:
-    """The URI of `uri`, every field spelled out, the secret without padding (some apps choke on it).
-
-    Raises LossyExport for a t0_s, which the format has no place for, InputError for a colon in a name.
-    """
-    parameters = uri.parameters
-    if parameters.t0_s:
-        raise LossyExport("an otpauth URI has no place for t0_s", fields=("t0_s",), hint="use t0_s = 0")
-    for name in (uri.account, uri.issuer):
-        if ":" in name:
-            raise InputError("a name in an otpauth URI cannot hold a colon", hint="it separates issuer and account")
-    if not uri.account:
-        raise InputError("an otpauth URI needs an account name")
-    label = quote(uri.account, safe="@")
-    fields = {"secret": base64.b32encode(uri.secret.reveal()).decode("ascii").rstrip("=")}
-    if uri.issuer:
-        label = f"{quote(uri.issuer, safe='')}:{label}"
-        fields["issuer"] = uri.issuer
-    fields["algorithm"] = parameters.algorithm.value
-    fields["digits"] = str(parameters.digits)
-    if parameters.oath_type is OathType.TOTP:
-        fields["period"] = str(parameters.time_step_s)
-    else:
-        fields["counter"] = str(parameters.counter)
-    return f"otpauth://{parameters.oath_type.value}/{label}?{urlencode(fields, quote_via=quote)}"
 
 
 def _fields(query: str) -> dict[str, str]:

@@ -14,6 +14,8 @@ from provision.clock import Clock
 from provision.errors import UsageError
 from provision.model import OtpParameters, Secret
 
+USUAL = OtpParameters()
+
 
 @enum.unique
 class ServerCapability(enum.Enum):
@@ -29,6 +31,8 @@ class ServerCapability(enum.Enum):
     ATTEMPTS = "attempts"  # tells of refused logins, too
     MATCH = "matching-steps"  # says where codes would fit, to who never sees a seed
     NOW = "now"  # has a clock that is not the station's own, and tells it
+    ENROL = "enrol"  # gives a seed out to its person, and waits for the first code
+    MIGRATE = "migrate"  # knows people who still use an older way in, and until when
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class Device:
     `user`: None while unassigned. `drift_steps`: what the server remembers, signed steps, slow is negative.
     `last_step`: the last accepted step or counter, None before the first login. `consecutive_failures`: since then.
     `locked`: after too many of them, until `enable`. `open_from_s`: when the next attempt will be looked at, 0 if there
-    was no failure. `registered_s`: Unix seconds.
+    was no failure. `registered_s`: Unix seconds. `pending_until_s`: until when an enrolled device waits for
+    its first code, Unix seconds; None once it is proved.
     """
 
     device_id: str
@@ -69,6 +74,12 @@ class Device:
     locked: bool
     open_from_s: float
     registered_s: float
+    pending_until_s: float | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether its person has not proved it yet: it lets nobody in."""
+        return self.pending_until_s is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,23 @@ class HistoryEntry:
     device_id: str
     at_s: float
     step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A device that waits for its first code. `otpauth`: the URI with its seed, in ASCII, which is told this once."""
+
+    device: Device
+    otpauth: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a server knows, with devices or without. `fallback_until_s`: until when they are sent to the old way though
+    they have a device, Unix seconds; None if they are not."""
+
+    user: str
+    fallback_until_s: float | None
 
 
 @enum.unique
@@ -122,10 +150,13 @@ class ServerBackend(Protocol):
     register    idempotent by uuid and seed; AlreadyRegistered for the same uuid with another seed, the same serial or
                 seed under another uuid, or a name that the person already uses.
     check       accepts a code of any (or the named) enabled device of a user, each step once; raises CodeMismatch,
-                CodeReplayed, Throttled, or Rejected for an unknown or disabled one.
+                CodeReplayed, Throttled, or Rejected for an unknown or disabled one; and Fallback, unless a device is
+                named, for a person who is sent to the old way: one without a device, or with a fallback, while the
+                old way is open.
     resync      learns the drift from two consecutive codes; the clock is not set.
     set_drift   writes the remembered drift (0 after the token's own clock was set).
     enable      undoes `disable`, and lets a device in again that too many wrong codes had locked.
+    delete      Rejected (locks-out) for one's own last device once the old way is closed, unless that is meant.
     history     of all devices, or one: device by device, each oldest first. As long as it is being read, the server
                 is asked nothing else.
     attempts    of everybody since then, oldest first.
@@ -135,6 +166,16 @@ class ServerBackend(Protocol):
                 is looked at: Throttled for who asks too often.
     beside_seed  what `work` makes of the seed, charged as `matching_steps` is. `work` runs where the seed is, so it is
                 that place's own code: nothing that comes from a client.
+    enrol       a fresh seed for a person, who is new or known. The device is pending: it lets nobody in before it is
+                proved, and is forgotten if that takes too long.
+    prove       accepts a pending device's first code, which is spent; raises as `check` does, and Rejected (proved).
+    people      everybody who is known, by user; known is who was added or ever had a device, until removed.
+    add_people  those who were new, in the order given. All or none.
+    remove_person  with the API tokens of theirs; Rejected (has-devices, unknown-user).
+    set_fallback   sends a person to the old way until then, or no more (None); what holds now. InputError for a time
+                that is past or too far away, Rejected (unknown-user, no-old-way).
+    cutover_s   when the old way closes or closed, Unix seconds; None: there is none.
+    set_cutover    InputError for a time that is past; None closes the old way now.
     """
 
     @property
@@ -167,7 +208,7 @@ class ServerBackend(Protocol):
 
     def enable(self, device_id: str) -> None: ...
 
-    def delete(self, device_id: str) -> None: ...
+    def delete(self, device_id: str, *, even_if_locked_out: bool = False) -> None: ...
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]: ...
 
@@ -176,6 +217,23 @@ class ServerBackend(Protocol):
     def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]: ...
 
     def beside_seed(self, device_id: str, work: SeedWork[T]) -> T: ...
+
+    def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment: ...
+
+    def prove(self, device_id: str, code: str) -> Acceptance: ...
+
+    def people(self) -> Sequence[Person]: ...
+
+    def add_people(self, users: Sequence[str]) -> Sequence[str]: ...
+
+    def remove_person(self, user: str) -> None: ...
+
+    def set_fallback(self, user: str, until_s: float | None) -> Person: ...
+
+    @property
+    def cutover_s(self) -> float | None: ...
+
+    def set_cutover(self, at_s: float | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -186,18 +244,24 @@ class ServerBackend(Protocol):
     ) -> None: ...
 
 
-# scheme -> "module:function"; each function takes (the rest of the address, clock) and returns a ServerBackend.
-# Strings, so that naming a server pays only for that server.
+# What lets us in, asked for only by a server that wants it. Raises UsageError or InputError if there is none.
+Credential = Callable[[], Secret]
+
+# scheme -> "module:function"; each function takes (the rest of the address, clock, credential) and returns a
+# ServerBackend. Strings, so that naming a server pays only for that server.
 BACKENDS = {
     "embedded": "provision.servers.embedded.backend:open_address",
+    "https": "provision.servers.remote:open_https",
+    "http": "provision.servers.remote:open_http",
 }
 
 
-def open_server(address: str, clock: Clock) -> ServerBackend:
-    """The server that `embedded:FILE` (or another scheme) names. Raises UsageError, Unreachable."""
+def open_server(address: str, clock: Clock, credential: Credential) -> ServerBackend:
+    """The server that `embedded:FILE` (or another scheme) names. Raises UsageError, Unreachable, and what
+    `credential` raises."""
     scheme, _, rest = address.partition(":")
     if scheme not in BACKENDS or not rest:
-        raise UsageError(f"unknown server address {address!r}", hint="for example embedded:server.db")
+        raise UsageError(f"unknown server address {address!r}", hint="for example embedded:server.db or https://HOST")
     module, _, function = BACKENDS[scheme].partition(":")
-    backend: ServerBackend = getattr(importlib.import_module(module), function)(rest, clock)
+    backend: ServerBackend = getattr(importlib.import_module(module), function)(rest, clock, credential)
     return backend

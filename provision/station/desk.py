@@ -92,6 +92,12 @@ class Desk:
         """Of everybody, those whose codes come from a counter."""
         return [device for device in self._server.list() if device.parameters.oath_type is OathType.HOTP]
 
+    def fallback_until_s(self, user: str) -> float | None:
+        """Until when the server sends this person to the old way and looks at no code; None if it does not."""
+        if ServerCapability.MIGRATE not in self._server.capabilities:
+            return None
+        return next((person.fallback_until_s for person in self._server.people() if person.user == user), None)
+
     def logins(self, device: Device) -> list[Login]:
         """Accepted codes, oldest first, since the token's clock was last set."""
         return next((logins for _, logins in self._logins(device.device_id)), [])

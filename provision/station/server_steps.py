@@ -66,11 +66,20 @@ class ServerSteps:
             code = code_from(0 if logged_step is None else logged_step + 1)
             log(code.step)
             try:
-                return self._server.check(self._job.user, code.value, device_id=device_id)
+                return self._accept(device_id, code.value)
             except CodeReplayed as error:
                 logged_step, replayed = code.step, error
         assert replayed is not None, "the loop ends by a replay or not at all"
         raise replayed
+
+    def _accept(self, device_id: str, code: str) -> Acceptance:
+        """A device that somebody enrolled for a token waits for its first code: that is what proves it."""
+        try:
+            return self._server.check(self._job.user, code, device_id=device_id)
+        except Rejected as refusal:
+            if refusal.code != "pending":
+                raise
+        return self._server.prove(device_id, code)
 
     def _given(self) -> Device:
         """The device that the server made when it gave the seed."""

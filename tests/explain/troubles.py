@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pyotp
+
 from firmware_sim.oscillator_state import BatteryEvent
 from firmware_sim.temperature import TemperatureProfile
 from provision.model import Algorithm, OtpParameters
 from provision.station.explain.case import Explanation
-from tests.explain.office import ANN, COLLEAGUES, DAY, START, TOTP, WEEKS, Office, Token
+from tests.explain.office import ANN, COLLEAGUES, DAY, START, TOTP, WEEK, WEEKS, Office, Token
 
 Trouble = Callable[[Office], Explanation]
 
@@ -58,6 +60,26 @@ def disabled(office: Office) -> Explanation:
     _usual(office)
     office.server.disable(office.devices[ANN].device_id)
     return _then(office)
+
+
+def sent_to_the_old_way(office: Office) -> Explanation:
+    _usual(office)
+    office.server.set_cutover(office.true.now() + WEEKS * WEEK)
+    office.server.set_fallback(ANN, office.true.now() + DAY)
+    return _then(office)
+
+
+def never_proved(office: Office) -> Explanation:
+    """Enrolled by herself, and the first code was never typed."""
+    office.hire(ANN)
+    enrolment = office.server.enrol(ANN, "phone")
+    office.devices["phone"] = enrolment.device
+    office.tokens["phone"] = Token(
+        office.tokens[ANN].oscillator, pyotp.parse_uri(enrolment.otpauth.reveal().decode()).byte_secret()
+    )
+    office.pass_time(600)
+    assert not office.login(ANN, token="phone")
+    return office.ask(enrolment.device.device_id, "phone")
 
 
 def locked(office: Office) -> Explanation:
@@ -311,6 +333,8 @@ TROUBLES: dict[str, tuple[Trouble, str | None]] = {
     "the same, and nobody else has come": (_server_off(65, 5000, who_else=0), "server-clock"),
     "the device is disabled": (disabled, "disabled"),
     "it was disabled, and is no more": (disabled_then_enabled, "was-disabled"),
+    "she is sent to the old way for a day": (sent_to_the_old_way, "fallback"),
+    "a phone that was never proved": (never_proved, "pending"),
     "the account is locked after 100 wrong codes": (locked, "locked"),
     "a dozen tries in a minute": (waiting, "waiting"),
     "a code is used twice": (replayed, "replayed"),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
+from operator import methodcaller
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.core.token import Token
 from firmware_sim.families.family import family, variants
-from firmware_sim.flash import MemoryFlash
 from firmware_sim.seams import Battery
-from firmware_sim.testing.bench import SteadyOscillator
-from provision.clock import ManualClock
 from provision.errors import (
     AdminKeyIncorrect,
     InputError,
@@ -24,53 +20,26 @@ from provision.errors import (
 )
 from provision.families.driver import identify
 from provision.families.token2 import DRIVER
-from provision.links.inprocess import open_channel
-from provision.links.link import LinkOptions
 from provision.model import Algorithm, Capability, ClockKind, NewCredential, OtpParameters, Secret
 from provision.otp import code_at
 from provision.wire import sm4_secure, token2
-from provision.wire.apdu import Command, Sw, decode_response, encode_command
+from provision.wire.apdu import Command, Sw
+from tests.families.sm4_bench import START_S, ChannelBench, require_time_written_at_once
 
-START_S = 1_767_225_600.25
 SEED = Secret(bytes(range(1, 21)))
 KEY = token2.DEVICE_KEY
 MODELS = [variant.model for variant in variants("token2")]
 CONFIG = token2.Config(1_800_000_000, sm4_secure.HashKind.SHA1, 30)
 
 
-class Bench:
+class Bench(ChannelBench):
     def __init__(self, model: str = "OTPC-P2-i", serial: str | None = None) -> None:
         kind = family("token2", model=model)
-        self.clock = ManualClock(START_S)
-        self.flash = MemoryFlash(kind.flash.page_size, kind.flash.page_count)
-        self.oscillator = SteadyOscillator()
-        self.random = random.Random(20260101)
-        self.token = Token(
-            family=kind,
-            serial=serial or f"{kind.serial_prefix}0000001",
-            flash=self.flash,
-            oscillator=self.oscillator,
-            clock=self.clock,
-            random=self.random,
-        )
-        self.token.power_on()
-        self.channel = self.token.open_channel()
-
-    def link(self):
-        return open_channel(self.channel, LinkOptions(self.clock, self.random.randbytes))
-
-    def session(self):
-        return DRIVER.open(self.link(), self.clock, self.random.randbytes)
-
-    def sw(self, command: Command) -> int:
-        raw = self.channel.transmit(encode_command(command))
-        assert raw is not None
-        return decode_response(raw).sw
+        super().__init__(DRIVER, kind, serial or f"{kind.serial_prefix}0000001")
 
     def prove(self) -> int:
-        raw = self.channel.transmit(encode_command(token2.challenge_command()))
-        assert raw is not None
-        return self.sw(token2.authenticate_command(decode_response(raw).data))
+        challenge, _ = self.say(token2.challenge_command())
+        return self.sw(token2.authenticate_command(challenge))
 
     def screen(self) -> str:
         self.token.press_button()
@@ -267,7 +236,7 @@ def test_another_challenge_ends_the_session(bench):
 
 
 def test_a_wrong_response_wants_a_new_challenge(bench):
-    bench.channel.transmit(encode_command(token2.challenge_command()))
+    bench.say(token2.challenge_command())
     assert bench.sw(Command(0x80, 0xCE, 0, 0, bytes(16))) == token2.REFUSED
     assert bench.sw(Command(0x80, 0xCE, 0, 0, bytes(16))) == Sw.WRONG_DATA
     assert bench.prove() == Sw.OK
@@ -300,7 +269,7 @@ def test_a_token_that_refuses_the_key_is_not_asked_again(monkeypatch):
 
     monkeypatch.setattr(link, "exchange", refusing)
     with pytest.raises(AdminKeyIncorrect, match="locked") as caught:
-        DRIVER.open(link, bench.clock, bench.random.randbytes).authenticate(None)
+        bench.session(link).authenticate(None)
     assert caught.value.attempts_remaining is None
     assert sent.count(sm4_secure.Ins.AUTHENTICATE) == 1
 
@@ -309,39 +278,18 @@ def test_a_token_that_refuses_the_key_is_not_asked_again(monkeypatch):
 @settings(max_examples=100, deadline=None)
 def test_no_bytes_do_more_than_a_refusal(commands):
     bench = Bench()
-    for command in commands:
-        response = bench.channel.transmit(command)
-        assert response is not None and len(response) >= 2
+    bench.require_only_refusals(commands)
     assert bench.prove() == Sw.OK
 
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_an_answer_altered_anywhere_is_an_error_of_ours(data):
-    bench = Bench()
-    link = bench.link()
-    exchange = link.exchange
-
-    def altered(command):
-        raw = bytearray(exchange(command))
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-        return bytes(raw[: data.draw(st.integers(0, len(raw)))])
-
-    link.exchange = altered
-    session = DRIVER.open(link, bench.clock, bench.random.randbytes)
-    for act in (session.info, session.read_clock, lambda: session.authenticate(None)):
-        try:
-            act()
-        except ProvisionError:
-            continue
+    Bench().require_sense_of_altered_answers(
+        data.draw, methodcaller("info"), methodcaller("read_clock"), methodcaller("authenticate", None)
+    )
 
 
-def test_the_time_is_written_at_once(bench, admin, monkeypatch):
-    """Between the edge of the second and the command that sets the clock there is nothing else to do."""
+def test_the_time_is_written_at_once(admin, monkeypatch):
     admin.put(credential())
-    admin.read_clock()
-    sent = []
-    exchange = admin._link.exchange
-    monkeypatch.setattr(admin._link, "exchange", lambda command: sent.append(command[1]) or exchange(command))
-    admin.write_clock(1_800_000_000)
-    assert sent == [sm4_secure.Ins.CONFIG]
+    require_time_written_at_once(admin, monkeypatch, sm4_secure.Ins.CONFIG)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pytest
 
 from provision.model import NewCredential, OtpParameters, Secret
 from provision.otp import code_at
 from tests.families.conftest import CommandLine
+from tests.families.sm4_bench import failed
 from tests.families.targets import KINDS
 
 KIND = next(kind for kind in KINDS if kind.name == "token2 OTPC-P2-i")
@@ -23,13 +23,6 @@ def put(run):
     session.authenticate(None)
     session.put(NewCredential("vpn", SEED, OtpParameters(), pin=False))
     return run
-
-
-def failed(ended, exit_code, kind):
-    assert ended.exit_code == exit_code, ended
-    error = json.loads(ended.out.splitlines()[-1])["error"]
-    assert error["type"] == kind
-    return error
 
 
 @pytest.fixture

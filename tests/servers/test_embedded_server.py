@@ -114,7 +114,7 @@ def test_drift_is_followed(server: EmbeddedServer, clock: ManualClock) -> None:
 def test_the_window_follows_the_policy_in_the_file(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "wide.db"
     EmbeddedServer.init(path, clock, random.Random(1).randbytes, Policy(back_steps=5)).close()
-    with open_server(f"embedded:{path}", clock) as server:
+    with open_server(f"embedded:{path}", clock, lambda: Secret(b"")) as server:
         server.register(Registration(UUID(int=1), "alice", "desk", None, SEED, TOTP))
         assert server.check("alice", code(NOW - 5)).drift_steps == -5
 

@@ -21,6 +21,7 @@ from provision.model import OtpParameters, Secret
 from provision.otp import code_at
 from provision.servers.backend import Registration
 from provision.servers.embedded.backend import EmbeddedServer, open_address
+from provision.servers.embedded.schema import VERSION
 from provision.servers.embedded.storage import Storage
 
 START_S = 1_767_225_600.0
@@ -47,8 +48,12 @@ def code(step: int) -> str:
     return code_at(Secret(SEED.reveal()[:-1] + b"\x01"), TOTP, step)
 
 
+def nothing_lets_in() -> Secret:
+    raise AssertionError("a file asks for no API token")
+
+
 def open_again(path: Path) -> EmbeddedServer:
-    return open_address(str(path), ManualClock(START_S))
+    return open_address(str(path), ManualClock(START_S), nothing_lets_in)
 
 
 def files(path: Path) -> set[str]:
@@ -105,8 +110,8 @@ def test_somebody_elses_database(path: Path) -> None:
 
 def test_a_newer_database(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 2")
-    with pytest.raises(Unreachable, match="schema version 2; this program knows up to 1"):
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(Unreachable, match=f"schema version 99; this program knows up to {VERSION}"):
         open_again(path)
 
 
@@ -152,7 +157,7 @@ def test_a_stuck_lock_is_told_and_leaves_nothing_behind(path: Path) -> None:
 @contextlib.contextmanager
 def no_file_grows_beyond(size: int) -> Iterator[None]:
     """The nearest thing to a full disk that needs no disk."""
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -223,6 +223,15 @@ def test_a_seed_that_the_server_gave(cli):
     assert len(cli.world.devices()) == 1
 
 
+def test_a_seed_that_its_person_enrolled(cli):
+    exit_code, [told], _ = cli.server("enrol", "alice", "--name", "desk token", "--otpauth-out", "-")
+    assert (exit_code, cli.world.devices()[0].pending) == (0, True)
+    exit_code, lines, _ = cli.program("--otpauth", "-", stdin=told["otpauth"] + "\n")
+    assert (exit_code, lines[-1]["device_id"]) == (0, told["device_id"])
+    (device,) = cli.world.devices()
+    assert (device.pending, device.last_step is not None) == (False, True)
+
+
 def test_a_seed_that_no_server_gave(cli):
     exit_code, lines, _ = cli.program("--otpauth", "-", stdin=f"otpauth://totp/alice?secret={SEED_BASE32}\n")
     assert (exit_code, lines[-1]["error"]["type"]) == (5, "Rejected")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,8 +235,7 @@ def test_a_place_that_is_not_there_is_named(side):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file size limit")
 def test_on_a_full_disk_the_file_ends_with_a_whole_block_and_the_work_goes_on(side):
-    resource = pytest.importorskip("resource")
-    signal = pytest.importorskip("signal")
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 

@@ -79,3 +79,12 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in set(re.findall(r"make ([a-z-]+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_run_of_everything_has_every_lane_and_reports_it() -> None:
+    makefile, ci = ((ROOT / name).read_text("utf-8") for name in ("Makefile", ".ci/run"))
+    lanes = re.findall(r"^lane (\S+) make (\S+)$", ci, flags=re.MULTILINE)
+    targets = set(re.findall(r"^(test[a-z-]*|lint|demo):", makefile, flags=re.MULTILINE))
+    assert {target for _, target in lanes} == targets
+    (reported,) = re.findall(r"^python3 \.ci/table\.py \.lanes (.+)$", ci, flags=re.MULTILINE)
+    assert reported.split() == [name for name, _ in lanes]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from provision.errors import InputError, LossyExport, SeedSyntax
 from provision.model import Algorithm, OathType, OtpParameters, Secret
 from provision.otp import code_at
-from provision.seeds.otpauth import OtpAuth, format_otpauth, parse_otpauth
+from provision.otpauth import OtpAuth, format_otpauth
+from provision.seeds.otpauth import parse_otpauth
 
 SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 # What servers put into names: anything that shows, but no colon and no space at an end.

@@ -206,6 +206,14 @@ def test_over_tcp_a_secret_keeps_strangers_out(start: Start) -> None:
     assert not address.secret_file.exists()
 
 
+@pytest.mark.parametrize("link", ["tcp", "usbip"])
+def test_whoever_lets_others_reach_a_token_is_warned(start: Start, link: str) -> None:
+    """127.0.0.2 is this machine all the same, but no name of it that the command line knows."""
+    said = start("--link", link, "--bind", "127.0.0.2").finish()[1]
+    assert "--bind 127.0.0.2: anyone who reaches that address can talk to the token" in said
+    assert start("--link", link).finish() == (0, "")
+
+
 def test_a_fleet_has_a_line_and_a_state_for_each(start: Start, tmp_path: Path) -> None:
     fleet = tmp_path / "fleet"
     simulator = start("--count", "3", "--serial", "F", "--state", str(fleet), count=3)

@@ -58,7 +58,7 @@ def test_unix_is_really_hidden(elsewhere: dict[str, str]) -> None:
 def test_every_module_imports(elsewhere: dict[str, str]) -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for package in ("provision", "firmware_sim")
+        for package in ("provision", "firmware_sim", "pytest_hwtoken")
         for path in sorted((ROOT / package).rglob("*.py"))
         if path.name not in ("__init__.py", "__main__.py")
     ]

@@ -5,10 +5,14 @@
     throttle  when the next attempt may come                      pure
     names     what a user, device or serial may be called         pure
     keys      seeds at rest, under a key that is not in the file
-    storage   the file: schema, transactions, what can go wrong with it
+    schema    what is in the file, version by version
+    storage   the file: transactions, what can go wrong with it
     devices   rows <-> devices and accounts
+    attempts  what becomes of a code: turned away, accepted or charged
     questions where codes would fit: how often, how far, and the answer
     audit     who, what, when, outcome; never a code or a seed
+    api_tokens  what lets a program in over HTTP (servers/service)
+    backup    a copy of a file that is in use
     backend   EmbeddedServer: one transaction an operation
 
 What it promises: a step is accepted once per device, also by two processes on one file, also after a crash, after

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provision.servers.backend import Attempt, AttemptOutcome, HistoryEntry
 
@@ -23,6 +23,13 @@ class Action(enum.Enum):
     ENABLE = "enable"
     DELETE = "delete"
     MATCH = "match"  # somebody asked where codes would fit
+    ENROL = "enrol"
+    PROVE = "prove"
+    EXPIRE = "expire"  # a device that nobody proved in time; nobody's act
+    ADD_PERSON = "add-person"
+    REMOVE_PERSON = "remove-person"
+    SET_FALLBACK = "set-fallback"
+    SET_CUTOVER = "set-cutover"
 
 
 @enum.unique
@@ -34,12 +41,15 @@ class Outcome(enum.Enum):
     THROTTLED = "throttled"  # not evaluated: too soon
     LOCKED = "locked"  # not evaluated: too many failures
     DISABLED = "disabled"
+    PENDING = "pending"  # not evaluated: the device was not proved by its person
+    FALLBACK = "fallback"  # not evaluated: sent to the old way
     UNKNOWN = "unknown"  # no such user, or no such device of theirs
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """`at_s`: Unix seconds. `user`: whom it concerns. `step`: of an accepted code; with `at_s`, it shows the drift."""
+    """`at_s`: Unix seconds. `user`: whom it concerns. `step`: of an accepted code; with `at_s`, it shows the drift.
+    `until_s`: the time that was set by `set-fallback` or `set-cutover`, Unix seconds; None: ended."""
 
     at_s: float
     action: Action
@@ -47,27 +57,65 @@ class AuditEntry:
     device_id: str | None
     outcome: Outcome
     step: int | None
+    until_s: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(AuditEntry):
+    """An entry as the log has it. `audit_id`: grows. `actor`: the name of the API token by which somebody came; None
+    for whoever could open the file."""
+
+    audit_id: int
+    actor: str | None
+
+
+_ATTEMPTED = {outcome.value for outcome in AttemptOutcome}
 
 
 def append(db: sqlite3.Connection, entry: AuditEntry) -> None:
-    """Part of the caller's transaction: nothing happens without its entry, nor an entry without what it tells of."""
+    """Part of the caller's transaction: nothing happens without its entry, nor an entry without what it tells of.
+
+    Who acts is not the entry's business: the connection knows (Storage.actor).
+    """
     db.execute(
-        "INSERT INTO audit (at_s, action, user, device_id, outcome, step) VALUES (?, ?, ?, ?, ?, ?)",
-        (entry.at_s, entry.action.value, entry.user, entry.device_id, entry.outcome.value, entry.step),
+        "INSERT INTO audit (at_s, action, user, device_id, outcome, step, until_s, actor)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, actor())",
+        (entry.at_s, entry.action.value, entry.user, entry.device_id, entry.outcome.value, entry.step, entry.until_s),
     )
 
 
-def entries(db: sqlite3.Connection, device_id: str | None) -> list[AuditEntry]:
-    """Oldest first; all, or those of one device, which may be deleted by now."""
+def entries(
+    db: sqlite3.Connection, device_id: str | None, *, after: int, limit: int, of_clocks: bool
+) -> list[Recorded]:
+    """Oldest first; all, or those of one device, which may be deleted by now.
+
+    `after`: only entries with a larger audit_id. `limit`: how many at most; negative for all. `of_clocks`: only what
+    shows a clock, as `history` does.
+    """
     rows = db.execute(
-        "SELECT at_s, action, user, device_id, outcome, step FROM audit"
-        " WHERE ?1 IS NULL OR device_id = ?1 ORDER BY audit_id",
-        (device_id,),
+        "SELECT at_s, action, user, device_id, outcome, step, audit_id, actor, until_s FROM audit WHERE audit_id > ?1"
+        " AND (?2 IS NULL OR device_id = ?2) AND (NOT ?3 OR outcome = ?4 OR action = ?5) ORDER BY audit_id LIMIT ?6",
+        (after, device_id, of_clocks, Outcome.ACCEPTED.value, Action.SET_DRIFT.value, limit),
     )
     return [
-        AuditEntry(at_s, Action(action), user, device, Outcome(outcome), step)
-        for at_s, action, user, device, outcome, step in rows
+        Recorded(at_s, Action(action), user, device, Outcome(outcome), step, audit_id, actor, until_s=until_s)
+        for at_s, action, user, device, outcome, step, audit_id, actor, until_s in rows
     ]
+
+
+def latest_s(db: sqlite3.Connection) -> float | None:
+    """Unix seconds of the last entry, None if there is none."""
+    row = db.execute("SELECT at_s FROM audit ORDER BY audit_id DESC LIMIT 1").fetchone()
+    return None if row is None else float(row[0])
+
+
+def expired(db: sqlite3.Connection, now_s: float) -> None:
+    """Write down which devices are pending no more, before they are erased. Whoever came next did not do it."""
+    db.execute(
+        "INSERT INTO audit (at_s, action, user, device_id, outcome)"
+        " SELECT ?1, ?2, user, device_id, ?3 FROM device JOIN account USING (account_id) WHERE pending_until_s <= ?1",
+        (now_s, Action.EXPIRE.value, Outcome.DONE.value),
+    )
 
 
 def history(db: sqlite3.Connection, device_id: str | None) -> Iterator[HistoryEntry]:
@@ -94,5 +142,5 @@ def attempts(db: sqlite3.Connection, since_s: float) -> Sequence[Attempt]:
     return [
         Attempt(entry.at_s, entry.user, entry.device_id, AttemptOutcome(entry.outcome.value))
         for entry in reversed(list(since(db, since_s)))
-        if entry.action is Action.CHECK and entry.outcome is not Outcome.UNKNOWN
+        if entry.action is Action.CHECK and entry.outcome.value in _ATTEMPTED
     ]

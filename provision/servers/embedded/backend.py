@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 from provision.clock import Clock
-from provision.closing import Closing
 from provision.errors import (
     AlreadyRegistered,
-    CodeMismatch,
-    CodeReplayed,
+    Fallback,
     InputError,
     Rejected,
-    Throttled,
-    Unreachable,
-    UsageError,
     VerificationError,
 )
 from provision.model import OathType, OtpParameters, Secret
@@ -28,6 +21,7 @@ from provision.otp import code_source
 from provision.servers.backend import (
     Acceptance,
     Attempt,
+    Credential,
     Device,
     HistoryEntry,
     Registration,
@@ -35,67 +29,29 @@ from provision.servers.backend import (
     ServerCapability,
     T,
 )
-from provision.servers.embedded import audit, devices, keys, questions, storage, window
-from provision.servers.embedded.audit import Action, AuditEntry, Outcome
-from provision.servers.embedded.devices import Account, StoredDevice
+from provision.servers.embedded import api_tokens, attempts, audit, devices, people, questions, window
+from provision.servers.embedded.api_tokens import ApiToken
+from provision.servers.embedded.audit import Action, AuditEntry, Outcome, Recorded
+from provision.servers.embedded.core import MAX_INTEGER, called, expected, require_free, require_usable
+from provision.servers.embedded.devices import StoredDevice
+from provision.servers.embedded.enrolling import Enrolling
+from provision.servers.embedded.migrating import Migrating
 from provision.servers.embedded.names import clean, folded
-from provision.servers.embedded.policy import Policy
 from provision.servers.embedded.throttle import Failures
-
-_MAX_SECRET_BYTES = 128
-_MAX_INTEGER = 2**62  # SQLite stores 63 bits; room is left for windows that reach beyond
+from provision.servers.roles import Role
 
 
-def open_address(rest: str, clock: Clock) -> EmbeddedServer:
-    """The server in the file that `embedded:FILE` names. Raises Unreachable."""
+def open_address(rest: str, clock: Clock, _credential: Credential) -> EmbeddedServer:
+    """The server in the file that `embedded:FILE` names; whoever may read it needs no more. Raises Unreachable."""
     return EmbeddedServer(Path(rest), clock, os.urandom)
 
 
-class EmbeddedServer(Closing):
+class EmbeddedServer(Enrolling, Migrating):
     """A ServerBackend (provision/servers/backend.py) in a file. Processes may share the file; threads, no instance.
 
     A refused code is charged, and an accepted one spent, in the very transaction that judged it, before the caller
     learns of it. A code is looked for on every enabled device of the person that asks (or only on the one named).
     """
-
-    def __init__(self, path: Path, clock: Clock, random: keys.Random) -> None:
-        """Open an existing server. `random`: n -> n unpredictable bytes. Raises Unreachable."""
-        self._clock = clock
-        self._storage = storage.Storage(path)
-        try:
-            self._keys = keys.SeedKeys(keys.load_key(keys.key_path(path)), random)
-            check_value, self._policy = self._storage.identity()
-            self._keys.require_database(check_value, path)
-        except BaseException:
-            self._storage.close()
-            raise
-
-    @classmethod
-    def init(cls, path: Path, clock: Clock, random: keys.Random, policy: Policy | None = None) -> Self:
-        """Create a server, in `path` and `path`.key, and open it. Nothing is ever overwritten.
-
-        Raises UsageError if either exists, Unreachable if they cannot be written.
-        """
-        key_file = keys.key_path(path)
-        try:
-            master = keys.create_key(key_file, random)
-        except FileExistsError:
-            raise UsageError(
-                f"{key_file} exists already", hint="a key is never overwritten: a database may need it"
-            ) from None
-        except OSError as error:
-            raise Unreachable(f"{key_file} cannot be created: {error.strerror}") from error
-        try:
-            storage.create(
-                path,
-                key_check=keys.SeedKeys(master, random).check_value,
-                created_s=clock.now(),
-                policy=policy or Policy(),
-            )
-        except BaseException:
-            key_file.unlink()
-            raise
-        return cls(path, clock, random)
 
     @property
     def capabilities(self) -> frozenset[ServerCapability]:
@@ -107,9 +63,6 @@ class EmbeddedServer(Closing):
 
     def now(self) -> float:
         return self._clock.now()
-
-    def close(self) -> None:
-        self._storage.close()
 
     # codes
 
@@ -129,7 +82,7 @@ class EmbeddedServer(Closing):
     def resync(self, device_id: str, first: str, second: str) -> Acceptance:
         """Learn a device's drift from two consecutive codes; both are then spent. Raises as `check` does."""
         with self._storage.transaction() as db:
-            outcome = self._resync(db, _found(db, device_id), first, second)
+            outcome = self._resync(db, self._found(db, device_id), first, second)
         if isinstance(outcome, Acceptance):
             return outcome
         raise outcome  # as in check
@@ -144,10 +97,11 @@ class EmbeddedServer(Closing):
         user, name = clean("user", registration.user), clean("name", registration.name)
         serial = None if registration.serial is None else clean("serial", registration.serial)
         parameters, secret = registration.parameters, registration.secret
-        _require_usable(parameters, secret)
+        require_usable(parameters, secret)
         device_id, fingerprint = str(registration.uuid), self._keys.fingerprint(secret)
         now_s = self._clock.now()
         with self._storage.transaction() as db:
+            devices.erase_expired(db, now_s)
             known = devices.by_id(db, device_id)
             if known is not None:
                 if hmac.compare_digest(known.fingerprint, fingerprint) and known.parameters == parameters:
@@ -157,13 +111,13 @@ class EmbeddedServer(Closing):
                     hint="delete that device first, or use a new uuid",
                 )
             if (twin := devices.by_fingerprint(db, fingerprint)) is not None:
-                raise AlreadyRegistered(f"the same seed is registered as {_called(twin)}", hint="use a fresh seed")
+                raise AlreadyRegistered(f"the same seed is registered as {called(twin)}", hint="use a fresh seed")
             if serial is not None and (twin := devices.by_serial(db, serial)) is not None:
                 raise AlreadyRegistered(
-                    f"the serial {serial} is registered as {_called(twin)}", hint="delete that device first"
+                    f"the serial {serial} is registered as {called(twin)}", hint="delete that device first"
                 )
             account = devices.account_of(db, user)
-            _require_free(db, account, name, device_id)
+            require_free(db, account, name, device_id)
             device = StoredDevice(
                 device_id=device_id,
                 account=account,
@@ -183,18 +137,18 @@ class EmbeddedServer(Closing):
 
     def set_drift(self, device_id: str, drift_steps: int) -> None:
         """Write the remembered drift, in signed steps. Raises Rejected (unknown-device, no-clock), InputError."""
-        if abs(drift_steps) > _MAX_INTEGER:
+        if abs(drift_steps) > MAX_INTEGER:
             raise InputError(f"a drift of {drift_steps} steps is beyond any clock")
         with self._administered(Action.SET_DRIFT, device_id) as (db, device):
             if device.parameters.oath_type is not OathType.TOTP:
-                raise Rejected(f"{_called(device)} counts; it has no clock that could drift", code="no-clock")
+                raise Rejected(f"{called(device)} counts; it has no clock that could drift", code="no-clock")
             devices.set_drift(db, device, drift_steps)
 
     def rename(self, device_id: str, name: str) -> None:
         """Raises AlreadyRegistered for a name that the person already uses, Rejected (unknown-device), InputError."""
         name = clean("name", name)
         with self._administered(Action.RENAME, device_id) as (db, device):
-            _require_free(db, device.account, name, device_id)
+            require_free(db, device.account, name, device_id)
             devices.set_name(db, device, name, folded(name))
 
     def assign(self, device_id: str, user: str) -> None:
@@ -204,14 +158,16 @@ class EmbeddedServer(Closing):
             if device.account.user == user:
                 return
             if device.account.user is not None:
-                raise Rejected(f"{_called(device)} is somebody's", code="assigned", hint="unassign it first")
+                raise Rejected(f"{called(device)} is somebody's", code="assigned", hint="unassign it first")
             account = devices.account_of(db, user)
-            _require_free(db, account, device.name, device_id)
+            require_free(db, account, device.name, device_id)
             devices.move(db, device, account)
 
     def unassign(self, device_id: str) -> None:
-        """Take a device back; seed, drift and spent steps stay. Raises Rejected (unknown-device)."""
+        """Take a device back; seed, drift and spent steps stay. Raises Rejected (unknown-device, pending)."""
         with self._administered(Action.UNASSIGN, device_id) as (db, device):
+            if device.pending:
+                raise _not_proved(device)
             if device.account.user is not None:
                 devices.move(db, device, devices.account_of(db, None))
 
@@ -226,12 +182,15 @@ class EmbeddedServer(Closing):
             devices.set_disabled(db, device, False)
             devices.set_failures(db, device.account, Failures())
 
-    def delete(self, device_id: str) -> None:
+    def delete(self, device_id: str, *, even_if_locked_out: bool = False) -> None:
         """Erase a device and its sealed seed from the file and its log; the audit trail stays.
 
-        Raises Rejected (unknown-device); Unreachable if a reader keeps the log from being emptied.
+        Raises Rejected (unknown-device; locks-out, where somebody acts for themselves and this was their last way in,
+        unless `even_if_locked_out`); Unreachable if a reader keeps the log from being emptied.
         """
         with self._administered(Action.DELETE, device_id) as (db, device):
+            if self._own_only is not None and not even_if_locked_out:
+                self._require_way_without(db, device)
             devices.erase(db, device)
         self._storage.forget_erased()
 
@@ -239,12 +198,29 @@ class EmbeddedServer(Closing):
         """All devices, or a person's, by user and name."""
         with self._storage.snapshot() as db:
             stored = devices.every(db) if user is None else devices.of_user(db, clean("user", user))
-        return [device.listed() for device in stored]
+        now_s = self._clock.now()
+        return [
+            device.listed()
+            for device in stored
+            if self._own_only in (None, device.account.user) and not device.expired(now_s)
+        ]
 
-    def audit(self, device_id: str | None = None) -> Sequence[AuditEntry]:
-        """What happened, oldest first; all, or to one device, deleted ones included."""
+    def device(self, device_id: str) -> Device:
+        """One device. Raises Rejected (unknown-device)."""
         with self._storage.snapshot() as db:
-            return audit.entries(db, device_id)
+            return self._found(db, device_id).listed()
+
+    def audit(
+        self, device_id: str | None = None, *, after: int = 0, limit: int = -1, of_clocks: bool = False
+    ) -> Sequence[Recorded]:
+        """What happened, oldest first; all, or to one device, deleted ones included. The rest as in audit.entries."""
+        with self._storage.snapshot() as db:
+            return audit.entries(db, device_id, after=after, limit=limit, of_clocks=of_clocks)
+
+    def stepped_back_s(self) -> float:
+        """How far the clock stands before the last thing that was done, in seconds; 0 if it does not."""
+        with self._storage.snapshot() as db:
+            return max(0.0, (audit.latest_s(db) or 0.0) - self._clock.now())
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]:
         """From the audit log, row by row: a fleet's years need not fit into memory."""
@@ -266,21 +242,44 @@ class EmbeddedServer(Closing):
             return questions.matching(codes, usable, code_source(secret, parameters, allow_short_seed=True))
 
         with self._storage.snapshot() as db:
-            parameters = _found(db, device_id).parameters
+            parameters = self._found(db, device_id).parameters
         questions.require_answerable(codes, steps, parameters, self._clock.now())
         return self.beside_seed(device_id, match)
 
     def beside_seed(self, device_id: str, work: SeedWork[T]) -> T:
         """Raises Throttled, Rejected (unknown-device)."""
         with self._storage.transaction() as db:
-            device = _found(db, device_id)
+            device = self._found(db, device_id)
             refused = questions.charge(db, device, self._clock.now())
             neighbours = devices.registered_with(db, device, questions.NEIGHBOURS)
         if refused is not None:
             raise refused
         # Outside the transaction: nobody's login waits for a search.
-        others = {other.serial or _called(other): self._secret(other) for other in neighbours}
+        others = {other.serial or called(other): self._secret(other) for other in neighbours}
         return work(self._secret(device), device.parameters, others)
+
+    # who acts
+
+    def holder(self, api_token: str) -> ApiToken:
+        """Whose text `api_token` is. Raises Rejected (unauthenticated)."""
+        with self._storage.snapshot() as db:
+            return api_tokens.holder(db, api_token)
+
+    def create_api_token(self, name: str, role: Role, user: str | None = None) -> tuple[ApiToken, Secret]:
+        """Its text is told this once. Raises InputError for a name that was ever used, or a role and user that do not
+        go together."""
+        with self._storage.transaction() as db:
+            return api_tokens.create(db, self._random, name, role, user, self._clock.now())
+
+    def revoke_api_token(self, name: str) -> None:
+        """Raises Rejected (unknown-token)."""
+        with self._storage.transaction() as db:
+            api_tokens.revoke(db, name, self._clock.now())
+
+    def api_tokens(self) -> Sequence[ApiToken]:
+        """All, revoked ones too, oldest first."""
+        with self._storage.snapshot() as db:
+            return api_tokens.every(db)
 
     # how a code is judged
 
@@ -288,163 +287,62 @@ class EmbeddedServer(Closing):
         self, db: sqlite3.Connection, user: str, code: str, device_id: str | None
     ) -> Acceptance | VerificationError | Rejected:
         now_s = self._clock.now()
-        owned = devices.of_user(db, user)
+        owned = [device for device in devices.of_user(db, user) if not device.expired(now_s)]
+        person = owned[0].account if owned else devices.person(db, user)
+        if person is not None and device_id is None:
+            until_s = people.sent_until_s(db, person, owned, now_s)
+            if until_s is not None:
+                audit.append(db, AuditEntry(now_s, Action.CHECK, user, None, Outcome.FALLBACK, None))
+                return Fallback(
+                    f"{user!r} still logs in by the old way",
+                    until_s=until_s,
+                    hint="the code was not looked at: ask the server that was there before",
+                )
         named = [device for device in owned if device_id in (None, device.device_id)]
         if not named:
             # A user name that nobody has may be a password typed into the wrong field: it is not written down.
-            who = user if owned else None
+            who = None if person is None else user
             audit.append(db, AuditEntry(now_s, Action.CHECK, who, None, Outcome.UNKNOWN, None))
             return Rejected("no such device is registered for this user", code="unknown-device", hint="register it")
+        named = [device for device in named if not device.pending]
+        if not named:
+            audit.append(db, AuditEntry(now_s, Action.CHECK, user, device_id, Outcome.PENDING, None))
+            return Rejected(
+                "no device of this user is proved", code="pending", hint="prove one first, by a code that it shows"
+            )
         enabled = [device for device in named if not device.disabled]
         if not enabled:
             audit.append(db, AuditEntry(now_s, Action.CHECK, user, device_id, Outcome.DISABLED, None))
-            return Rejected(f"{_called(named[0])} is disabled", code="disabled", hint="an administrator can enable it")
+            return Rejected(f"{called(named[0])} is disabled", code="disabled", hint="an administrator can enable it")
         account = enabled[0].account
-        if (too_soon := _throttled(db, Action.CHECK, account, device_id, now_s)) is not None:
+        if (too_soon := attempts.throttled(db, Action.CHECK, account, device_id, now_s)) is not None:
             return too_soon
         verdicts = [self._verdict(device, code, now_s) for device in enabled]
         for device, verdict in zip(enabled, verdicts, strict=True):
             if verdict.step is not None:
-                return _accepted(db, Action.CHECK, device, verdict.step, now_s)
+                return attempts.accepted(db, Action.CHECK, device, verdict.step, now_s)
         replayed = any(verdict.replayed for verdict in verdicts)
-        return _charged(db, Action.CHECK, account, device_id, now_s, replayed=replayed)
+        return attempts.charged(db, Action.CHECK, account, device_id, now_s, replayed=replayed)
 
     def _resync(
         self, db: sqlite3.Connection, device: StoredDevice, first: str, second: str
     ) -> Acceptance | VerificationError | Rejected:
         now_s = self._clock.now()
         action, account, device_id = Action.RESYNC, device.account, device.device_id
+        if device.pending:
+            audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.PENDING, None))
+            return _not_proved(device)
         if device.disabled:
             audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.DISABLED, None))
-            return Rejected(f"{_called(device)} is disabled", code="disabled", hint="enable it first")
-        if (too_soon := _throttled(db, action, account, device_id, now_s)) is not None:
+            return Rejected(f"{called(device)} is disabled", code="disabled", hint="enable it first")
+        if (too_soon := attempts.throttled(db, action, account, device_id, now_s)) is not None:
             return too_soon
-        within = window.resync_window(device.parameters, self._policy, _expected(device, now_s), device.last_step)
+        within = window.resync_window(device.parameters, self._policy, expected(device, now_s), device.last_step)
         verdict = window.judge_pair(within, first, second, self._code_at(device))
         if verdict.step is not None:
-            return _accepted(db, action, device, verdict.step, now_s)
-        return _charged(db, action, account, device_id, now_s, replayed=verdict.replayed)
-
-    def _verdict(self, device: StoredDevice, code: str, now_s: float) -> window.Verdict:
-        within = window.login_window(device.parameters, self._policy, _expected(device, now_s), device.last_step)
-        return window.judge(within, code, self._code_at(device))
-
-    def _code_at(self, device: StoredDevice) -> window.CodeAt:
-        # A short seed was let in by an administrator who was asked; refusing its codes now would help nobody.
-        return code_source(self._secret(device), device.parameters, allow_short_seed=True)
-
-    def _secret(self, device: StoredDevice) -> Secret:
-        return self._keys.unseal(device.sealed, device.device_id, device.parameters)
-
-    @contextlib.contextmanager
-    def _administered(
-        self, action: Action, device_id: str, *, user: str | None = None
-    ) -> Iterator[tuple[sqlite3.Connection, StoredDevice]]:
-        """A transaction around one act upon one device, with its entry in the audit log.
-
-        `user`: whom it concerns, if not the person who has the device before it.
-        """
-        with self._storage.transaction() as db:
-            device = _found(db, device_id)
-            yield db, device
-            now_s = self._clock.now()
-            whom = user or device.account.user
-            audit.append(db, AuditEntry(now_s, action, whom, device_id, Outcome.DONE, None))
+            return attempts.accepted(db, action, device, verdict.step, now_s)
+        return attempts.charged(db, action, account, device_id, now_s, replayed=verdict.replayed)
 
 
-def _throttled(
-    db: sqlite3.Connection, action: Action, account: Account, device_id: str | None, now_s: float
-) -> Throttled | None:
-    """Why an attempt is not evaluated now, or None if it is."""
-    whose = _whose(account)
-    if account.failures.locked:
-        audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.LOCKED, None))
-        return Throttled(
-            f"{whose} is locked after {account.failures.count} wrong codes in a row",
-            retry_after_s=None,
-            hint="find out who tried; then an administrator can enable the device again",
-        )
-    failures = account.failures.seen_at(now_s)
-    if failures != account.failures:
-        devices.set_failures(db, account, failures)
-    wait_s = failures.retry_after_s(now_s)
-    if wait_s == 0:
-        return None
-    audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.THROTTLED, None))
-    return Throttled(
-        f"{whose} must wait {wait_s:.0f} s after {failures.count} wrong codes in a row",
-        retry_after_s=wait_s,
-        hint="the code was not looked at; wait, then use a new one",
-    )
-
-
-def _accepted(db: sqlite3.Connection, action: Action, device: StoredDevice, step: int, now_s: float) -> Acceptance:
-    """Spend the step, remember the drift it showed, forgive earlier failures."""
-    drift_steps = step - device.parameters.step_at(now_s) if device.parameters.oath_type is OathType.TOTP else 0
-    devices.set_accepted(db, device, step, drift_steps)
-    if device.account.failures.count:
-        devices.set_failures(db, device.account, Failures())
-    audit.append(db, AuditEntry(now_s, action, device.account.user, device.device_id, Outcome.ACCEPTED, step))
-    return Acceptance(device.device_id, step, drift_steps)
-
-
-def _charged(
-    db: sqlite3.Connection, action: Action, account: Account, device_id: str | None, now_s: float, *, replayed: bool
-) -> VerificationError:
-    """Count a refused code, and tell which kind of refusal it was."""
-    devices.set_failures(db, account, account.failures.one_more(now_s))
-    outcome = Outcome.REPLAYED if replayed else Outcome.MISMATCH
-    audit.append(db, AuditEntry(now_s, action, account.user, device_id, outcome, None))
-    whose = _whose(account)
-    if replayed:
-        return CodeReplayed(
-            f"the code for {whose} is used, or older than one that is", hint="wait for the token's next code"
-        )
-    if action is Action.RESYNC:
-        return CodeMismatch(
-            f"the two codes for {whose} are not consecutive codes of this device",
-            hint="read two codes, one directly after the other",
-        )
-    return CodeMismatch(
-        f"the code for {whose} is wrong",
-        hint="if the token's own screen shows it, its clock has drifted: resynchronise with two consecutive codes",
-    )
-
-
-def _expected(device: StoredDevice, now_s: float) -> int:
-    return window.expected_step(
-        device.parameters, now_s=now_s, drift_steps=device.drift_steps, last_step=device.last_step
-    )
-
-
-def _found(db: sqlite3.Connection, device_id: str) -> StoredDevice:
-    device = devices.by_id(db, device_id)
-    if device is None:
-        raise Rejected(f"there is no device {device_id!r}", code="unknown-device", hint="list shows those there are")
-    return device
-
-
-def _require_free(db: sqlite3.Connection, account: Account, name: str, device_id: str) -> None:
-    if devices.name_is_taken(db, account, folded(name), by_other_than=device_id):
-        raise AlreadyRegistered(f"{_whose(account)} has a device called {name!r} already", hint="choose another name")
-
-
-def _require_usable(parameters: OtpParameters, secret: Secret) -> None:
-    if not 1 <= len(secret) <= _MAX_SECRET_BYTES:
-        raise InputError(f"a seed of {len(secret)} bytes", hint=f"1 to {_MAX_SECRET_BYTES} bytes can be registered")
-    for what, value, low, high in (
-        ("digits", parameters.digits, 6, 8),
-        ("time_step_s", parameters.time_step_s, 1, 3600),
-        ("t0_s", parameters.t0_s, 0, _MAX_INTEGER),
-        ("counter", parameters.counter, 0, _MAX_INTEGER),
-    ):
-        if not low <= value <= high:
-            raise InputError(f"{what} is {value}", hint=f"it must be {low} to {high}")
-
-
-def _whose(account: Account) -> str:
-    return "this device" if account.user is None else repr(account.user)
-
-
-def _called(device: StoredDevice) -> str:
-    return f"{device.name!r} of {device.account.user or 'nobody'} ({device.device_id})"
+def _not_proved(device: StoredDevice) -> Rejected:
+    return Rejected(f"{called(device)} is not proved yet", code="pending", hint="its person proves it by a code")

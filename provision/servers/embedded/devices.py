@@ -10,16 +10,21 @@ from typing import Any
 
 from provision.model import Algorithm, OathType, OtpParameters
 from provision.servers.backend import Device
+from provision.servers.embedded import audit
 from provision.servers.embedded.throttle import Failures
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom failures are counted against: a person, or (`user` None) a device without one."""
+    """Whom failures are counted against: a person, or (`user` None) a device without one.
+
+    `fallback_until_s`: until when the support desk sent the person to the old way; it may be over.
+    """
 
     account_id: int
     user: str | None
     failures: Failures
+    fallback_until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,15 @@ class StoredDevice:
     drift_steps: int
     last_step: int | None
     registered_s: float
+    pending_until_s: float | None = None
+
+    @property
+    def pending(self) -> bool:
+        return self.pending_until_s is not None
+
+    def expired(self, now_s: float) -> bool:
+        """Whether nobody proved it in time: then it is as if it were not there."""
+        return self.pending_until_s is not None and self.pending_until_s <= now_s
 
     def listed(self) -> Device:
         """The device as the outside sees it: no seed, and `counter` is the one expected next."""
@@ -56,22 +70,25 @@ class StoredDevice:
             locked=self.account.failures.locked,
             open_from_s=self.account.failures.open_from_s,
             registered_s=self.registered_s,
+            pending_until_s=self.pending_until_s,
         )
 
 
 _SELECT = """
 SELECT device_id, name, serial, fingerprint, sealed, oath_type, algorithm, digits, time_step_s, t0_s, counter, disabled,
-       drift_steps, last_step, registered_s, account_id, user, failures, last_failure_s
+       drift_steps, last_step, registered_s, pending_until_s, account_id, user, failures, last_failure_s,
+       fallback_until_s
 FROM device JOIN account USING (account_id)
 """
 
 
 def _device(row: Sequence[Any]) -> StoredDevice:
     device_id, name, serial, fingerprint, sealed, oath_type, algorithm, digits, time_step_s, t0_s, counter = row[:11]
-    disabled, drift_steps, last_step, registered_s, account_id, user, failures, last_failure_s = row[11:]
+    disabled, drift_steps, last_step, registered_s, pending_until_s, *account = row[11:]
+    account_id, user, failures, last_failure_s, fallback_until_s = account
     return StoredDevice(
         device_id=device_id,
-        account=Account(account_id, user, Failures(failures, last_failure_s)),
+        account=Account(account_id, user, Failures(failures, last_failure_s), fallback_until_s),
         name=name,
         serial=serial,
         fingerprint=fingerprint,
@@ -81,6 +98,7 @@ def _device(row: Sequence[Any]) -> StoredDevice:
         drift_steps=drift_steps,
         last_step=last_step,
         registered_s=registered_s,
+        pending_until_s=pending_until_s,
     )
 
 
@@ -122,8 +140,8 @@ def insert(db: sqlite3.Connection, device: StoredDevice, folded_name: str) -> No
     parameters = device.parameters
     db.execute(
         "INSERT INTO device (device_id, account_id, name, folded_name, serial, fingerprint, sealed, oath_type,"
-        " algorithm, digits, time_step_s, t0_s, counter, last_step, registered_s)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " algorithm, digits, time_step_s, t0_s, counter, last_step, registered_s, pending_until_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             device.device_id,
             device.account.account_id,
@@ -140,6 +158,7 @@ def insert(db: sqlite3.Connection, device: StoredDevice, folded_name: str) -> No
             parameters.counter,
             device.last_step,
             device.registered_s,
+            device.pending_until_s,
         ),
     )
 
@@ -154,6 +173,16 @@ def erase(db: sqlite3.Connection, device: StoredDevice) -> None:
         )
     db.execute("DELETE FROM device WHERE device_id = ?", (device.device_id,))
     _drop_if_anonymous(db, device.account)
+
+
+def erase_expired(db: sqlite3.Connection, now_s: float) -> None:
+    """Forget what nobody proved in time, seeds and names; on the record."""
+    audit.expired(db, now_s)
+    db.execute("DELETE FROM device WHERE pending_until_s <= ?", (now_s,))
+
+
+def set_proved(db: sqlite3.Connection, device: StoredDevice) -> None:
+    db.execute("UPDATE device SET pending_until_s = NULL WHERE device_id = ?", (device.device_id,))
 
 
 def spent_step(db: sqlite3.Connection, fingerprint: bytes, parameters: OtpParameters) -> int | None:
@@ -201,11 +230,19 @@ def name_is_taken(db: sqlite3.Connection, account: Account, folded_name: str, *,
 def account_of(db: sqlite3.Connection, user: str | None) -> Account:
     """The person's account, created if new; for None a fresh one without a person."""
     if user is not None:
-        row = db.execute("SELECT account_id, failures, last_failure_s FROM account WHERE user = ?", (user,)).fetchone()
-        if row is not None:
-            return Account(row[0], user, Failures(row[1], row[2]))
+        known = person(db, user)
+        if known is not None:
+            return known
     cursor = db.execute("INSERT INTO account (user) VALUES (?)", (user,))
     return Account(int(cursor.lastrowid or 0), user, Failures())
+
+
+def person(db: sqlite3.Connection, user: str) -> Account | None:
+    """The account of a person who is known."""
+    row = db.execute(
+        "SELECT account_id, failures, last_failure_s, fallback_until_s FROM account WHERE user = ?", (user,)
+    ).fetchone()
+    return None if row is None else Account(row[0], user, Failures(row[1], row[2]), row[3])
 
 
 def set_failures(db: sqlite3.Connection, account: Account, failures: Failures) -> None:

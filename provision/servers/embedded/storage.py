@@ -1,4 +1,4 @@
-"""The file: its schema, its transactions, and what can go wrong with it.
+"""The file: its transactions, and what can go wrong with it.
 
 Standard-library sqlite3 in WAL mode with synchronous=FULL: a commit that returned survives a power cut. Writers take
 turns (BEGIN IMMEDIATE); who cannot get a turn in five seconds is told so. Every sqlite3 error leaves here as
@@ -15,76 +15,10 @@ from dataclasses import astuple
 from pathlib import Path
 
 from provision.errors import Unreachable, UsageError
+from provision.servers.embedded import schema
 from provision.servers.embedded.policy import Policy
 
-SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
-_APPLICATION_ID = 0x68774F54  # "hwOT", in the file's header: what tells our databases from other people's
-
-# account   whom failures are counted against: a person, or (user NULL) a device without one
-# spent     last steps of deleted devices, so that registering the same seed again does not make a used code good
-# audit     append-only, by trigger; no foreign keys, since it outlives what it tells of; no index, since every login
-#           would pay for it and hardly anybody reads
-_SCHEMA = f"""
-CREATE TABLE server (
-    id                INTEGER PRIMARY KEY CHECK (id = 1),
-    key_check         BLOB NOT NULL,
-    created_s         REAL NOT NULL,
-    back_steps        INTEGER NOT NULL,
-    forward_steps     INTEGER NOT NULL,
-    look_ahead        INTEGER NOT NULL,
-    resync_steps      INTEGER NOT NULL,
-    resync_look_ahead INTEGER NOT NULL
-);
-CREATE TABLE account (
-    account_id     INTEGER PRIMARY KEY,
-    user           TEXT UNIQUE,
-    failures       INTEGER NOT NULL DEFAULT 0,
-    last_failure_s REAL NOT NULL DEFAULT 0
-);
-CREATE TABLE device (
-    device_id    TEXT PRIMARY KEY,
-    account_id   INTEGER NOT NULL REFERENCES account,
-    name         TEXT NOT NULL,
-    folded_name  TEXT NOT NULL,
-    serial       TEXT UNIQUE,
-    fingerprint  BLOB NOT NULL UNIQUE,
-    sealed       BLOB NOT NULL,
-    oath_type    TEXT NOT NULL,
-    algorithm    TEXT NOT NULL,
-    digits       INTEGER NOT NULL,
-    time_step_s  INTEGER NOT NULL,
-    t0_s         INTEGER NOT NULL,
-    counter      INTEGER NOT NULL,
-    disabled     INTEGER NOT NULL DEFAULT 0,
-    drift_steps  INTEGER NOT NULL DEFAULT 0,
-    last_step    INTEGER,
-    registered_s REAL NOT NULL,
-    UNIQUE (account_id, folded_name)
-);
-CREATE TABLE spent (
-    fingerprint BLOB NOT NULL,
-    oath_type   TEXT NOT NULL,
-    time_step_s INTEGER NOT NULL,
-    t0_s        INTEGER NOT NULL,
-    last_step   INTEGER NOT NULL,
-    PRIMARY KEY (fingerprint, oath_type, time_step_s, t0_s)
-);
-CREATE TABLE audit (
-    audit_id  INTEGER PRIMARY KEY,
-    at_s      REAL NOT NULL,
-    action    TEXT NOT NULL,
-    user      TEXT,
-    device_id TEXT,
-    outcome   TEXT NOT NULL,
-    step      INTEGER
-);
-CREATE TRIGGER audit_is_not_rewritten BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-CREATE TRIGGER audit_is_not_erased BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-
 _DAMAGED = ("is damaged", "restore it from a backup, with its key file")
 _TROUBLE = {
     sqlite3.SQLITE_BUSY: ("is held by another process", "try again; if it lasts, find the process that holds it"),
@@ -107,10 +41,13 @@ class Storage:
         if not path.is_file():
             raise Unreachable(f"there is no server database {path}", hint="`provision server init` creates one")
         self.path = path
+        self.actor: str | None = None  # who acts, for the audit log; None: whoever may open the file
         with self._named():
             self._connection = _connect(path, busy_timeout_s)
+            self._connection.create_function("actor", 0, lambda: self.actor)
         try:
             self._require_ours()
+            self._bring_up_to_date()
         except BaseException:
             self._connection.close()
             raise
@@ -159,7 +96,8 @@ class Storage:
         """What `create` was given: the key's check value and the policy."""
         with self.snapshot() as db:
             row = db.execute(
-                "SELECT key_check, back_steps, forward_steps, look_ahead, resync_steps, resync_look_ahead FROM server"
+                "SELECT key_check, back_steps, forward_steps, look_ahead, resync_steps, resync_look_ahead, pending_s"
+                " FROM server"
             ).fetchone()
         return row[0], Policy(*row[1:])
 
@@ -167,14 +105,22 @@ class Storage:
         with self._named():
             (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if application_id != _APPLICATION_ID or version < 1:
+        if application_id != schema.APPLICATION_ID or version < 1:
             fault, hint = _TROUBLE[sqlite3.SQLITE_NOTADB]
             raise Unreachable(f"{self.path} {fault}", hint=hint)
-        if version > SCHEMA_VERSION:
+        if version > schema.VERSION:
             raise Unreachable(
-                f"{self.path} has schema version {version}; this program knows up to {SCHEMA_VERSION}",
+                f"{self.path} has schema version {version}; this program knows up to {schema.VERSION}",
                 hint="use the newer program that wrote it",
             )
+
+    def _bring_up_to_date(self) -> None:
+        with self._named():
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version < schema.VERSION:
+            with self.transaction() as db:
+                (version,) = db.execute("PRAGMA user_version").fetchone()  # another process may have been faster
+                schema.migrate(db, version)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -204,9 +150,12 @@ def create(path: Path, *, key_check: bytes, created_s: float, policy: Policy) ->
     try:
         with contextlib.closing(_connect(path, BUSY_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
+            connection.execute("BEGIN IMMEDIATE")
+            schema.migrate(connection, 0)
             connection.execute(
-                "INSERT INTO server VALUES (1, ?, ?, ?, ?, ?, ?, ?)", (key_check, created_s, *astuple(policy))
+                "INSERT INTO server (id, key_check, created_s, back_steps, forward_steps, look_ahead, resync_steps,"
+                " resync_look_ahead, pending_s) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (key_check, created_s, *astuple(policy)),
             )
             connection.execute("COMMIT")
     except BaseException as error:

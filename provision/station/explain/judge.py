@@ -72,6 +72,7 @@ def explain(
         follows=profile.memory is Memory.FOLLOWS,
         allowance=allowance,
         server_ahead_s=desk.server_ahead_s(),
+        fallback_until_s=None if person is None else desk.fallback_until_s(person),
     )
     others = crowd(
         person,
@@ -127,6 +128,11 @@ def _behind(case: Case, others: Crowd, token: Read) -> Explanation:
     if device.locked:
         what = f"the account is locked after {device.consecutive_failures} wrong codes in a row"
         return so_far.named("locked", what, since_s=_began(case))
+    if case.fallback_until_s is not None and case.fallback_until_s > case.now_s:
+        what = f"the person is sent to the old way until {iso(int(case.fallback_until_s))}: no code is looked at"
+        return so_far.named("fallback", what)
+    if device.pending:
+        return so_far.named("pending", f"{_called(device)} waits for its first code, and lets nobody in before")
     so_far = so_far.without("the account: neither disabled nor locked")
     if device not in case.meant:
         meant = " or ".join(map(_called, case.meant))

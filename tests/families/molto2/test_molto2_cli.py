@@ -8,6 +8,7 @@ import pytest
 
 from provision.model import NewCredential, OtpParameters, Secret
 from provision.otp import code_at
+from tests.families.sm4_bench import failed
 from tests.families.targets import KINDS
 
 KIND = next(kind for kind in KINDS if kind.name == "molto2")
@@ -24,13 +25,6 @@ def programmed(run):
     session.put(NewCredential("vpn", SEED, OtpParameters(), pin=False))
     run.seed = run.file("seed", SEED.reveal().hex())
     return run
-
-
-def failed(ended, exit_code, kind):
-    assert ended.exit_code == exit_code, ended
-    error = json.loads(ended.out.splitlines()[-1])["error"]
-    assert error["type"] == kind
-    return error
 
 
 def shown_code(run):

@@ -11,6 +11,7 @@ from provision.station.timing import measure
 from provision.wire import molto2, sm4_secure
 from provision.wire.apdu import Sw
 from tests.families.molto2.bench import KEY, SEED, Bench, credential
+from tests.families.sm4_bench import require_time_written_at_once
 
 
 def test_the_clock_is_read_in_whole_seconds_and_found_to_a_fraction(bench, session):
@@ -85,11 +86,5 @@ def test_the_screen_goes_dark(bench, admin):
 
 
 def test_the_time_is_written_at_once(bench, admin, monkeypatch):
-    """Between the edge of the second and the command that sets the clock there is nothing else to do."""
     admin.put(credential())
-    admin.read_clock()
-    sent = []
-    exchange = admin._link.exchange
-    monkeypatch.setattr(admin._link, "exchange", lambda command: sent.append(command[1]) or exchange(command))
-    admin.write_clock(1_800_000_000)
-    assert sent == [sm4_secure.Ins.CONFIG]
+    require_time_written_at_once(admin, monkeypatch, sm4_secure.Ins.CONFIG)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.errors import NotSupported, PinBlocked, ProvisionError, TokenRefused
-from provision.families.molto2 import DRIVER
 from provision.model import Capability
 from provision.wire import molto2, sm4_secure
 from provision.wire.apdu import Command, Sw
@@ -142,29 +143,13 @@ def test_every_word_becomes_an_error_of_ours(bench, monkeypatch, word):
 @settings(max_examples=100, deadline=None)
 def test_no_bytes_do_more_than_a_refusal(commands):
     bench = Bench()
-    for command in commands:
-        response = bench.channel.transmit(command)
-        assert response is not None and len(response) >= 2
+    bench.require_only_refusals(commands)
     assert bench.prove() in (Sw.OK, *(Sw.PIN_INCORRECT | n for n in range(8)))
 
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_an_answer_altered_anywhere_is_never_taken_for_nonsense(data):
-    """The host side: whatever a device answers, an error of ours or a sound value."""
-    bench = Bench()
-    link = bench.link()
-    exchange = link.exchange
-
-    def altered(command):
-        raw = bytearray(exchange(command))
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-        return bytes(raw[: data.draw(st.integers(0, len(raw)))])
-
-    link.exchange = altered
-    session = DRIVER.open(link, bench.clock, bench.random.randbytes)
-    for act in (session.info, session.credentials, lambda: session.authenticate(None)):
-        try:
-            act()
-        except ProvisionError:
-            continue
+    Bench().require_sense_of_altered_answers(
+        data.draw, methodcaller("info"), methodcaller("credentials"), methodcaller("authenticate", None)
+    )

@@ -1,0 +1,91 @@
+"""`provision server serve | backup`: an embedded server over HTTP, and a copy of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.cli.context import Context, common_options
+from provision.cli.output import note
+from provision.cli.server_file import server_file, server_file_option
+from provision.errors import UsageError
+
+if TYPE_CHECKING:
+    from provision.servers.embedded.backend import EmbeddedServer
+
+
+@click.command("serve")
+@server_file_option
+@click.option(
+    "--listen",
+    "where",
+    metavar="[HOST:]PORT",
+    default="127.0.0.1:0",
+    help="Where to listen (default: a free port of this machine, which is told).",
+)
+@click.option("--tls-cert-file", metavar="FILE", type=click.Path(path_type=Path), help="The certificate (chain), PEM.")
+@click.option("--tls-key-file", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@common_options
+def serve(
+    context: Context, server_address: str, where: str, tls_cert_file: Path | None, tls_key_file: Path | None
+) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C, which let what is under way be finished.
+
+    Who may come is said by `provision server api-token`. The address is told when it listens.
+    """
+    path = server_file(server_address)
+    if (tls_cert_file is None) != (tls_key_file is None):
+        raise UsageError(
+            "TLS needs a certificate and its key", hint="give both --tls-cert-file and --tls-key-file, or neither"
+        )
+    try:
+        from provision.servers.service import run
+        from provision.servers.service.app import create_app
+        from provision.servers.service.worker import Worker
+    except ModuleNotFoundError as error:
+        raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
+    from provision.servers.embedded.backend import EmbeddedServer
+
+    def open_file() -> EmbeddedServer:
+        server = EmbeddedServer(path, context.clock, os.urandom)
+        if behind_s := server.stepped_back_s():
+            note(
+                f"warning: the clock stands {behind_s:.0f} s before the last thing that was done here: until it has "
+                "caught up, codes that are right now are refused as used"
+            )
+        return server
+
+    tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
+    worker = Worker(open_file)
+    try:
+        uvicorn = run.prepare(create_app(worker), tls)
+        with run.listen(where) as listener:
+            if not run.stays_on_this_machine(listener) and tls is None:
+                note(
+                    "warning: API tokens and codes cross the network in the clear: "
+                    "give --tls-cert-file and --tls-key-file"
+                )
+            url = run.url_of(listener, tls)
+            context.result({"server": url}, url)
+            uvicorn.run([listener])
+    finally:
+        worker.close()
+
+
+@click.command("backup")
+@click.argument("copy", type=click.Path(path_type=Path))
+@server_file_option
+@common_options
+def backup(context: Context, copy: Path, server_address: str) -> None:
+    """Copy a server, while it is in use, to the file COPY and its key beside it: `embedded:COPY` is a server too.
+
+    Whoever has both files has every seed. Codes that were used after the copy was made are new to it.
+    """
+    from provision.servers.embedded.backup import back_up
+    from provision.servers.embedded.keys import key_path
+
+    back_up(server_file(server_address), copy)
+    context.result({"server": f"embedded:{copy}", "key_file": str(key_path(copy))}, f"{copy} and {key_path(copy)}")

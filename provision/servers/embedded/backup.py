@@ -1,0 +1,45 @@
+"""A copy of a server on another file, taken while it serves: SQLite's own backup, and the key beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from provision.errors import Unreachable, UsageError
+from provision.newfile import write_new
+from provision.servers.embedded import keys
+
+
+def back_up(path: Path, copy: Path) -> None:
+    """Make `copy` and its key file what `path` and its key are at one instant; both durable, mode 0600.
+
+    Writers go on meanwhile. Raises UsageError if either is there already, Unreachable if one cannot be read or written;
+    nothing new is left behind then.
+    """
+    master = keys.load_key(keys.key_path(path))
+    if not path.is_file():
+        raise Unreachable(f"there is no server database {path}")
+    made = []
+    try:
+        for file, content in ((keys.key_path(copy), master), (copy, b"")):
+            write_new(file, content)
+            made.append(file)
+        with (
+            contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=rw", uri=True)) as target,
+        ):
+            target.execute("PRAGMA synchronous = FULL")
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = WAL")
+    except BaseException as error:
+        for file in made:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+        if isinstance(error, FileExistsError):
+            raise UsageError(f"{error.filename} exists already", hint="a backup overwrites nothing") from None
+        if isinstance(error, OSError):
+            raise Unreachable(f"{error.filename} cannot be written: {error.strerror}") from error
+        if isinstance(error, sqlite3.Error):
+            raise Unreachable(f"{path} cannot be copied to {copy}: {error}", hint="look at the disk") from error
+        raise

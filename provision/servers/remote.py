@@ -1,0 +1,327 @@
+"""A server of ours over HTTP: `https://HOST[:PORT]`, or `http://` on this machine. docs/SERVER.md is what it speaks.
+
+One connection a request: the commands ask a server a few things and are done, and a request that left on a connection
+which the server was just closing would have an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import ssl
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from provision.clock import Clock
+from provision.errors import (
+    AlreadyRegistered,
+    CodeMismatch,
+    CodeReplayed,
+    Fallback,
+    InputError,
+    NotSupported,
+    ProvisionError,
+    Rejected,
+    Throttled,
+    Unreachable,
+    UsageError,
+)
+from provision.model import Algorithm, OathType, OtpParameters, Secret
+from provision.servers.backend import (
+    USUAL,
+    Acceptance,
+    Credential,
+    Device,
+    Enrolment,
+    HistoryEntry,
+    Person,
+    Registration,
+    ServerCapability,
+)
+
+TIMEOUT_S = 15.0  # longer than the server waits for its own database
+MAX_ANSWER = 256 * 2**20  # bytes: a list of every device of a large organisation
+_PEOPLE_AT_ONCE = 20  # what a request has room for, with the longest names
+_API_TOKEN = re.compile(rb"hwt_[0-9a-f]+_[0-9a-f]+")
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+# What an error says of itself beyond its text; whatever else a server sends is not believed.
+_ERRORS: dict[str, tuple[type[ProvisionError], tuple[str, ...]]] = {
+    "InputError": (InputError, ()),
+    "CodeMismatch": (CodeMismatch, ()),
+    "CodeReplayed": (CodeReplayed, ()),
+    "AlreadyRegistered": (AlreadyRegistered, ()),
+    "Unreachable": (Unreachable, ()),
+    "Rejected": (Rejected, ("code",)),
+    "Throttled": (Throttled, ("retry_after_s",)),
+    "Fallback": (Fallback, ("until_s",)),
+}
+
+
+class Exchange(Protocol):
+    """One request and its answer: the seam below which there is a network."""
+
+    def __call__(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        """The status code and the body. Raises Unreachable."""
+
+
+def open_https(rest: str, _clock: Clock, credential: Credential) -> RemoteServer:
+    """The server that `https:REST` names; its clock is the one that counts. Raises UsageError, and what `credential`
+    raises."""
+    return _open("https", rest, credential)
+
+
+def open_http(rest: str, _clock: Clock, credential: Credential) -> RemoteServer:
+    """The server that `http:REST` names, on this machine only: nothing protects what would leave it."""
+    return _open("http", rest, credential)
+
+
+class RemoteServer:
+    """A ServerBackend over an Exchange. It keeps nothing open."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    @property
+    def capabilities(self) -> frozenset[ServerCapability]:
+        return frozenset(ServerCapability) - {ServerCapability.ATTEMPTS, ServerCapability.MATCH, ServerCapability.NOW}
+
+    @property
+    def window_steps(self) -> tuple[int, int]:
+        """Raises NotSupported: what a support desk needs to explain refusals is not to be had over HTTP yet."""
+        raise NotSupported("over HTTP a server does not explain refusals", capability=ServerCapability.MATCH.value)
+
+    def close(self) -> None:
+        """Nothing is open between two requests."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def check(self, user: str, code: str, *, device_id: str | None = None) -> Acceptance:
+        """Accept a code, once. Unreachable after it left: it may be spent, so the next code is the one to use."""
+        return _acceptance(self._ask("POST", "/v1/check", {"user": user, "code": code, "device_id": device_id}))
+
+    def resync(self, device_id: str, first: str, second: str) -> Acceptance:
+        return _acceptance(self._ask("POST", _path(device_id, "/resync"), {"first": first, "second": second}))
+
+    def register(self, registration: Registration) -> Device:
+        return _device(
+            self._ask(
+                "POST",
+                "/v1/devices",
+                {
+                    "uuid": str(registration.uuid),
+                    "user": registration.user,
+                    "name": registration.name,
+                    "serial": registration.serial,
+                    "secret": base64.b32encode(registration.secret.reveal()).decode("ascii").rstrip("="),
+                    **_parameters(registration.parameters),
+                },
+            )
+        )
+
+    def set_drift(self, device_id: str, drift_steps: int) -> None:
+        self._ask("PUT", _path(device_id, "/drift"), {"drift_steps": drift_steps})
+
+    def list(self, user: str | None = None) -> Sequence[Device]:
+        target = "/v1/devices" if user is None else f"/v1/devices?{_query(user=user)}"
+        return [_device(plain) for plain in self._ask("GET", target)["devices"]]
+
+    def rename(self, device_id: str, name: str) -> None:
+        self._ask("PATCH", _path(device_id), {"name": name})
+
+    def assign(self, device_id: str, user: str) -> None:
+        self._ask("PUT", _path(device_id, "/user"), {"user": user})
+
+    def unassign(self, device_id: str) -> None:
+        self._ask("DELETE", _path(device_id, "/user"))
+
+    def disable(self, device_id: str) -> None:
+        self._ask("POST", _path(device_id, "/disable"))
+
+    def enable(self, device_id: str) -> None:
+        self._ask("POST", _path(device_id, "/enable"))
+
+    def delete(self, device_id: str, *, even_if_locked_out: bool = False) -> None:
+        meant = f"?{_query(even_if_locked_out='true')}" if even_if_locked_out else ""
+        self._ask("DELETE", _path(device_id) + meant)
+
+    def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment:
+        """Unreachable after it left: it may have been made, but nobody has its seed; delete it."""
+        made = self._ask("POST", "/v1/enrolments", {"user": user, "name": name, **_parameters(parameters)})
+        return Enrolment(_device(made["device"]), Secret(made["otpauth"].encode("ascii")))
+
+    def prove(self, device_id: str, code: str) -> Acceptance:
+        """Unreachable after it left: it may be spent, and the device proved."""
+        return _acceptance(self._ask("POST", _path(device_id, "/prove"), {"code": code}))
+
+    def people(self) -> Sequence[Person]:
+        return [Person(**plain) for plain in self._ask("GET", "/v1/people")["people"]]
+
+    def add_people(self, users: Sequence[str]) -> Sequence[str]:
+        """In requests of 20, each of them all or none: adding the same people again does no harm."""
+        new: list[str] = []
+        for start in range(0, len(users), _PEOPLE_AT_ONCE):
+            given = list(users[start : start + _PEOPLE_AT_ONCE])
+            new += self._ask("POST", "/v1/people", {"users": given})["new"]
+        return new
+
+    def remove_person(self, user: str) -> None:
+        self._ask("DELETE", f"/v1/people?{_query(user=user)}")
+
+    def set_fallback(self, user: str, until_s: float | None) -> Person:
+        return Person(**self._ask("PUT", "/v1/fallback", {"user": user, "until_s": until_s}))
+
+    @property
+    def cutover_s(self) -> float | None:
+        at_s: float | None = self._ask("GET", "/v1/cutover")["cutover_s"]
+        return at_s
+
+    def set_cutover(self, at_s: float | None) -> None:
+        self._ask("PUT", "/v1/cutover", {"cutover_s": at_s})
+
+    def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]:
+        """All of it is read before the first entry: the server has it in the order in which it happened."""
+        entries = []
+        after: int | None = 0
+        while after is not None:
+            named = {} if device_id is None else {"device_id": device_id}
+            page = self._ask("GET", f"/v1/history?{_query(after=after, **named)}")
+            entries += [HistoryEntry(**plain) for plain in page["entries"]]
+            after = page["next_after"]
+        yield from sorted(entries, key=lambda entry: entry.device_id)  # stable: of each device still oldest first
+
+    def _ask(self, method: str, target: str, given: dict[str, Any] | None = None) -> Any:
+        """The answer's JSON, None where there is none. Raises what the server raised."""
+        body = None if given is None else json.dumps(given).encode("ascii")
+        status, answer = self._exchange(method, target, body)
+        if status == 204:
+            return None
+        try:
+            told = json.loads(answer)
+        except ValueError:
+            raise _stranger(status) from None
+        if status in (200, 201):
+            return told
+        raise _error(status, told)
+
+
+class _Connection:
+    """An Exchange over the network."""
+
+    def __init__(self, host: str, port: int | None, tls: ssl.SSLContext | None, api_token: Secret) -> None:
+        self._host, self._port, self._tls, self._api_token = host, port, tls, api_token
+
+    def __call__(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {self._api_token.reveal().decode('ascii')}", "Connection": "close"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection = (
+            http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+            if self._tls is None
+            else http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._tls)
+        )
+        try:
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            answer = response.read(MAX_ANSWER + 1)
+        except ssl.SSLCertVerificationError as error:
+            raise Unreachable(
+                f"{self._host} does not prove that it is {self._host}: {error.verify_message}",
+                hint="for an authority of your own set SSL_CERT_FILE to its certificate",
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+            raise Unreachable(
+                f"the server at {self._host} cannot be reached: {reason}",
+                hint="see that it runs; if a code had left already, use the next one",
+            ) from None
+        finally:
+            connection.close()
+        if len(answer) > MAX_ANSWER:
+            raise Unreachable(f"the server at {self._host} answers with more than {MAX_ANSWER} bytes")
+        return response.status, answer
+
+
+def _open(scheme: str, rest: str, credential: Credential) -> RemoteServer:
+    address = f"{scheme}:{rest}"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise UsageError(f"{address!r} is not a server's address", hint="use https://HOST or https://HOST:PORT")
+    if scheme == "http" and host not in _LOCAL:
+        raise UsageError(
+            f"{address} would send the API token and codes over the network in the clear",
+            hint="use https://; http:// is for servers on this machine",
+        )
+    api_token = credential()
+    if not _API_TOKEN.fullmatch(api_token.reveal()):
+        raise InputError("that is not an API token", hint="one begins with hwt_")
+    tls = ssl.create_default_context() if scheme == "https" else None
+    return RemoteServer(_Connection(host, port, tls, api_token))
+
+
+def _path(device_id: str, more: str = "") -> str:
+    return f"/v1/devices/{quote(device_id, safe='')}{more}"
+
+
+def _query(**values: object) -> str:
+    return urlencode(values)
+
+
+def _acceptance(plain: Any) -> Acceptance:
+    return Acceptance(plain["device_id"], plain["step"], plain["drift_steps"])
+
+
+def _parameters(parameters: OtpParameters) -> dict[str, Any]:
+    return {
+        "oath_type": parameters.oath_type.value,
+        "algorithm": parameters.algorithm.value,
+        "digits": parameters.digits,
+        "time_step_s": parameters.time_step_s,
+        "t0_s": parameters.t0_s,
+        "counter": parameters.counter,
+    }
+
+
+def _device(plain: Any) -> Device:
+    parameters = plain["parameters"]
+    return Device(
+        **{
+            **plain,
+            "parameters": OtpParameters(
+                **{
+                    **parameters,
+                    "oath_type": OathType(parameters["oath_type"]),
+                    "algorithm": Algorithm(parameters["algorithm"]),
+                }
+            ),
+        }
+    )
+
+
+def _error(status: int, told: Any) -> ProvisionError:
+    plain = told.get("error") if isinstance(told, dict) else None
+    if not isinstance(plain, dict) or plain.get("type") not in _ERRORS:
+        return _stranger(status)
+    kind, attributes = _ERRORS[plain["type"]]
+    return kind(str(plain.get("message")), hint=plain.get("hint"), **{name: plain.get(name) for name in attributes})
+
+
+def _stranger(status: int) -> Unreachable:
+    return Unreachable(
+        f"what answers there, with status {status}, is not a server of ours, or is out of order",
+        hint="see that the address is the server's; its own messages tell what is wrong",
+    )

@@ -1,0 +1,118 @@
+"""Sockets, TLS, uvicorn: from an app to something that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from provision.errors import InputError, UsageError
+
+HEAD_S = 10.0  # seconds in which the head of a request must have come
+STOP_S = 10  # seconds that requests under way are given when the server stops
+MAX_CONNECTIONS = 512
+_BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM: the certificate with those that vouch for it, and its private key."""
+
+    certificate: Path
+    key: Path
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
+        super().connection_made(transport)
+        # asyncio does so only for sockets that were made with an explicit protocol number, which a listener's are not;
+        # without it each answer's body waits 40 ms for the acknowledgement of its head.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._time_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._time_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_timer()
+
+    def _time_head(self) -> None:
+        """Between requests the timer runs, from the first byte on and not anew with each; within one it does not."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_timer()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def listen(where: str) -> socket.socket:
+    """A listening socket at `HOST:PORT` or `PORT` of this machine; port 0 takes a free one. Raises UsageError."""
+    host, _, port = where.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise UsageError(
+            f"{where!r} is no place to listen at", hint="use PORT or HOST:PORT, for example 127.0.0.1:8443"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {where}: {error.strerror}", hint="another program may listen there"
+        ) from None
+
+
+def url_of(listener: socket.socket, tls: TlsFiles | None) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def stays_on_this_machine(listener: socket.socket) -> bool:
+    host: str = listener.getsockname()[0]
+    return host.startswith("127.") or host == "::1"
+
+
+def prepare(app: FastAPI, tls: TlsFiles | None) -> uvicorn.Server:
+    """What serves `app`, its certificate read. Raises InputError for one that cannot be used."""
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # whom somebody asks about is nobody else's business
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=STOP_S,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for each client that cannot speak HTTP
+    try:
+        config.load()
+    except ssl.SSLError as error:
+        raise InputError(
+            f"the certificate and key cannot be used: {error.reason or 'not PEM'}",
+            hint="two PEM files that belong together",
+        ) from None
+    except OSError as error:
+        raise InputError(f"{error.filename or 'the certificate or key'} cannot be read: {error.strerror}") from None
+    return uvicorn.Server(config)

@@ -1,0 +1,84 @@
+"""The service in this process, without a socket: an Exchange (provision/servers/remote.py) that calls the app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.service.app import create_app
+from provision.servers.service.worker import Worker
+
+
+class Service:
+    """An app, its worker and its event loop, which runs while somebody asks."""
+
+    def __init__(self, open_server: Callable[[], EmbeddedServer]) -> None:
+        self.worker = Worker(open_server)
+        self.app = create_app(self.worker)
+        self._runner = asyncio.Runner()
+
+    def close(self) -> None:
+        self._runner.close()
+        self.worker.close()
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def exchange(self, api_token: str | None) -> Callable[[str, str, bytes | None], tuple[int, bytes]]:
+        """As whoever has `api_token`."""
+
+        def ask(method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+            status, _, answer = self.ask(method, target, body, api_token=api_token)
+            return status, answer
+
+        return ask
+
+    def ask(
+        self, method: str, target: str, body: bytes | None = None, *, api_token: str | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers, body."""
+        sent = {"content-type": "application/json"} if body is not None else {}
+        if api_token is not None:
+            sent["authorization"] = f"Bearer {api_token}"
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._runner.run(self._asked(method, target, [body or b""], sent))
+
+    async def _asked(
+        self, method: str, target: str, parts: list[bytes], headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode("ascii"),
+            "query_string": query.encode("ascii"),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+        }
+        waiting = [
+            {"type": "http.request", "body": part, "more_body": number < len(parts)}
+            for number, part in enumerate(parts, start=1)
+        ]
+        said: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            said.append(dict(message))
+
+        await self.app(scope, receive, send)
+        answer = b"".join(message.get("body", b"") for message in said[1:])
+        return said[0]["status"], {k.decode(): v.decode() for k, v in said[0]["headers"]}, answer

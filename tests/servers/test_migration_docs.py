@@ -1,0 +1,11 @@
+"""docs/MIGRATION.md runs as it stands; another's oathtool is the app in the lane foreign (tests/foreign)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.servers import story
+
+
+def test_five_people_move_over(tmp_path: Path) -> None:
+    story.tell(tmp_path, stand_in=True)

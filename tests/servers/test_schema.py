@@ -1,0 +1,57 @@
+"""Databases of every version before: what is in them stays, and nothing tells them from new ones afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from provision.clock import ManualClock
+from provision.servers.backend import Person
+from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.embedded.schema import VERSION
+from provision.servers.roles import Role
+
+START_S = 1_767_225_600.0
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_database_of_an_older_version_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "server.db"
+    dump = (Path(__file__).parent / f"schema_{version}.sql").read_text("utf-8")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(dump)
+        db.execute("PRAGMA journal_mode = WAL")
+    key = path.with_name("server.db.key")
+    key.write_bytes(bytes.fromhex(dump.rpartition("-- key: ")[2]))
+    key.chmod(0o600)
+    for _ in range(2):
+        with EmbeddedServer(path, ManualClock(START_S + 60), random.Random(2).randbytes) as server:
+            (device,) = server.list()
+            assert (device.user, device.name, device.last_step) == ("alice", "desk", 58_907_520)
+            assert [entry.action.value for entry in server.audit()][:2] == ["register", "check"]
+            assert {entry.until_s for entry in server.audit()} == {None}
+            assert not device.pending
+            assert (server.people(), server.cutover_s) == ([Person("alice", None)], None)
+            with server.acting_as("desk of the third floor"):
+                server.rename(device.device_id, "desk")
+            assert server.audit()[-1].actor == "desk of the third floor"
+            if version == 2:
+                assert [one.name for one in server.api_tokens()] == ["login page"]
+                assert server.holder(dump.partition("-- API token: ")[2].split()[0]).role is Role.RELYING_PARTY
+                assert server.audit()[1].actor == "login page"
+            server.delete(server.enrol("alice", "phone").device.device_id)
+    with EmbeddedServer.init(path.with_name("new.db"), ManualClock(0), random.Random(3).randbytes):
+        assert schema(path) == schema(path.with_name("new.db"))
+
+
+def schema(path: Path) -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        return [
+            ("version", version),
+            *db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name"),
+        ]

@@ -1,0 +1,455 @@
+"""The server over HTTP, promise by promise: who may do what, what is refused and how, and what no answer tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provision.clock import ManualClock
+from provision.errors import AlreadyRegistered, CodeMismatch, CodeReplayed, InputError, Rejected, Throttled, Unreachable
+from provision.model import OtpParameters, Secret
+from provision.otp import code_at
+from provision.seeds.otpauth import parse_otpauth
+from provision.servers.backend import Enrolment, Registration, ServerCapability
+from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.remote import RemoteServer
+from provision.servers.roles import Role
+from provision.servers.service import app, limits, permissions
+from provision.servers.service.permissions import ROUTES, Route, Scope
+from tests.servers.over_http import Service
+
+START_S = 1_767_225_600.0
+TOTP = OtpParameters()
+NOW = TOTP.step_at(START_S)
+SEED = Secret(b"planted secret: 20 b")
+ALICES, BOBS, SPARE = (str(UUID(int=number)) for number in (1, 2, 3))
+
+
+def code(step: int) -> str:
+    return code_at(SEED, TOTP, step)
+
+
+def first_code(made: Enrolment) -> str:
+    uri = parse_otpauth(made.otpauth.reveal().decode())
+    return code_at(uri.secret, uri.parameters, NOW)
+
+
+class World:
+    """A service on a copy of what `populate` made."""
+
+    def __init__(self, folder: Path, made: tuple[Path, dict[Role, str]]) -> None:
+        original, self.tokens = made
+        shutil.copytree(original, folder, dirs_exist_ok=True)
+        self.path, self.clock = folder / "server.db", ManualClock(START_S)
+        self.service = Service(self.open)
+
+    def open(self) -> EmbeddedServer:
+        return EmbeddedServer(self.path, self.clock, random.Random(2).randbytes)
+
+    def server(self, role: Role = Role.ADMINISTRATOR) -> RemoteServer:
+        return RemoteServer(self.service.exchange(self.tokens[role]))
+
+    def ask(self, method: str, target: str, given: Any = None, *, role: Role | None = Role.ADMINISTRATOR) -> Any:
+        """Status and, of an error, its type and code; else the answer."""
+        body = None if given is None else json.dumps(given).encode()
+        status, _, answer = self.service.ask(method, target, body, api_token=role and self.tokens[role])
+        told = json.loads(answer) if answer else None
+        return (status, told["error"]) if status >= 400 else (status, told)
+
+
+def populate(path: Path) -> dict[Role, str]:
+    """A server with two people's devices and one that nobody has; an API token of each role."""
+    tokens = {}
+    with EmbeddedServer.init(path, ManualClock(START_S), random.Random(1).randbytes) as server:
+        for role in Role:
+            user = "alice" if role is Role.USER else None
+            tokens[role] = server.create_api_token(role.value, role, user)[1].reveal().decode()
+        for number, user in ((1, "alice"), (2, "bob"), (3, "carol")):
+            secret = SEED if number == 1 else Secret(SEED.reveal()[:-1] + bytes([number]))
+            server.register(Registration(UUID(int=number), user, f"desk {number}", f"SN{number}", secret, TOTP))
+        server.set_cutover(START_S + 3600)
+        server.add_people(["dora"])
+        server.unassign(SPARE)
+    return tokens
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Role, str]]:
+    folder = tmp_path_factory.mktemp("made")
+    return folder, populate(folder / "server.db")
+
+
+@pytest.fixture
+def world(tmp_path: Path, made: tuple[Path, dict[Role, str]]) -> Iterator[World]:
+    world = World(tmp_path, made)
+    with world.service:
+        yield world
+
+
+# who may do what
+
+BODIES: dict[Route, dict[str, Any]] = {
+    permissions.CHECK: {"user": "alice", "code": code(NOW)},
+    permissions.REGISTER: {"uuid": str(UUID(int=9)), "user": "dan", "name": "new", "secret": "GEZDGNBVGY3TQOJQ"},
+    permissions.RENAME: {"name": "drawer"},
+    permissions.RESYNC: {"first": code(NOW), "second": code(NOW + 1)},
+    permissions.SET_DRIFT: {"drift_steps": 2},
+    permissions.ASSIGN: {"user": "dan"},
+    permissions.ENROL: {"user": "alice", "name": "phone"},
+    permissions.PROVE: {"code": "000000"},
+    permissions.ADD_PEOPLE: {"users": ["dan", "eve"]},
+    permissions.SET_FALLBACK: {"user": "alice", "until_s": START_S + 3600},
+    permissions.SET_CUTOVER: {"cutover_s": START_S + 86_400},
+}
+QUERIES = {permissions.DELETE: "even_if_locked_out=true", permissions.REMOVE_PERSON: "user=dora"}
+
+
+def target_of(route: Route, device: str) -> str:
+    query = f"?{QUERIES[route]}" if route in QUERIES else ""
+    return route.path.format(device_id=device) + query
+
+
+@pytest.mark.parametrize("role", [*Role, None], ids=lambda role: "nobody" if role is None else role.value)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_by_every_role(world: World, route: Route, role: Role | None) -> None:
+    device = SPARE if route is permissions.ASSIGN else ALICES
+    body = BODIES.get(route)
+    if route is permissions.PROVE:
+        made = world.server().enrol("alice", "phone")
+        device, body = made.device.device_id, {"code": first_code(made)}
+    before = list(world.server().list())
+    answer = world.ask(route.method, target_of(route, device), body, role=role)
+    if role is None:
+        assert (answer[0], answer[1]["code"]) == (401, "unauthenticated")
+    elif role not in route.scopes:
+        assert (answer[0], answer[1]["code"]) == (403, "forbidden")
+    else:
+        assert answer[0] in (200, 201, 204)
+    if role is None or role not in route.scopes:
+        assert world.server().list() == before
+
+
+OF_A_DEVICE = [route for route in ROUTES if Role.USER in route.scopes and "{device_id}" in route.path]
+
+
+@pytest.mark.parametrize("route", OF_A_DEVICE, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("device", [BOBS, SPARE, "nobody"])
+def test_other_peoples_devices_do_not_exist_for_a_person(world: World, route: Route, device: str) -> None:
+    before = world.server().list()
+    answer = world.ask(route.method, route.path.format(device_id=device), BODIES.get(route), role=Role.USER)
+    assert (answer[0], answer[1]["code"]) == (404, "unknown-device")
+    assert world.server().list() == before
+
+
+def test_a_person_sees_their_own_devices_only(world: World) -> None:
+    assert [device.device_id for device in world.server(Role.USER).list()] == [ALICES]
+    assert not world.server(Role.USER).list("bob")
+
+
+def test_own_is_promised_only_where_the_server_keeps_it() -> None:
+    """EmbeddedServer.acting_as limits what lists and what names a device; a login or a log it does not."""
+    kept = {permissions.LIST, permissions.STATE, permissions.RENAME, permissions.DELETE}
+    kept |= {permissions.ENROL, permissions.PROVE, permissions.PEOPLE}
+    assert {route for route in ROUTES if Scope.OWN in route.scopes.values()} == kept
+
+
+def test_openapi_has_the_table_and_nothing_else(world: World) -> None:
+    status, _, answer = world.service.ask("GET", "/openapi.json")
+    told = json.loads(answer)
+    assert status == 200
+    assert {(method.upper(), path) for path, methods in told["paths"].items() for method in methods} == {
+        (route.method, route.path) for route in ROUTES
+    }
+    for route in ROUTES:
+        shown = told["paths"][route.path][route.method.lower()]
+        assert shown["summary"] == route.summary
+        assert [*shown["security"][0]] == [*told["components"]["securitySchemes"]]
+        assert {"401", "403", "422", "503"} < shown["responses"].keys()
+        for role in Role:
+            assert (role.value in shown["description"]) == (role in route.scopes)
+
+
+def test_a_revoked_token_lets_nobody_in_from_the_next_request_on(world: World) -> None:
+    assert world.ask("GET", "/v1/devices", role=Role.DESK)[0] == 200
+    with world.open() as file:
+        file.revoke_api_token("desk")
+    assert world.ask("GET", "/v1/devices", role=Role.DESK)[0] == 401
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", "Basic YTpi", "bearer hwt_0_0", "Bearer \xff"])
+def test_what_is_no_token(world: World, authorization: str) -> None:
+    status, headers, answer = world.service.ask("GET", "/v1/devices", authorization=authorization)
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
+    assert json.loads(answer)["error"]["code"] == "unauthenticated"
+
+
+def test_the_log_says_who_did_it(world: World) -> None:
+    world.server(Role.USER).rename(ALICES, "drawer")
+    world.server(Role.DESK).delete(BOBS)
+    world.server(Role.RELYING_PARTY).check("alice", code(NOW))
+    with pytest.raises(Rejected):
+        world.server(Role.AUDITOR).delete(ALICES)
+    entries = world.ask("GET", "/v1/audit", role=Role.AUDITOR)[1]["entries"]
+    assert [(entry["action"], entry["actor"], entry["user"]) for entry in entries[-3:]] == [
+        ("rename", "user", "alice"),
+        ("delete", "desk", "bob"),
+        ("check", "relying-party", "alice"),
+    ]
+    assert {entry["actor"] for entry in entries[:-3]} == {None}
+
+
+# what is refused, and how
+
+
+def test_each_error_is_itself_at_the_other_end(world: World) -> None:
+    server = world.server()
+    assert server.capabilities == frozenset(ServerCapability) - {ServerCapability.ATTEMPTS, ServerCapability.MATCH}
+    server.check("alice", code(NOW))
+    for kind, act in (
+        (CodeReplayed, lambda: server.check("alice", code(NOW))),
+        (Throttled, lambda: server.check("alice", code(NOW + 1))),
+        (CodeMismatch, lambda: server.check("bob", "000000")),
+        (InputError, lambda: server.rename(BOBS, " ")),
+        (Rejected, lambda: server.rename("nobody", "x")),
+        (AlreadyRegistered, lambda: server.register(Registration(UUID(int=7), "al", "x", "SN1", SEED, TOTP))),
+    ):
+        with pytest.raises(kind) as caught:
+            act()
+        assert caught.type is kind
+        assert caught.value.hint or kind is InputError
+    with pytest.raises(Throttled) as refusal:
+        server.check("alice", code(NOW + 1))
+    assert refusal.value.retry_after_s == 5
+    _, headers, _ = world.service.ask(
+        "POST", "/v1/check", json.dumps(BODIES[permissions.CHECK]).encode(), api_token=world.tokens[Role.ADMINISTRATOR]
+    )
+    assert headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"user": "alice"}',
+        b'{"user": "alice", "code": 123456}',
+        b'{"user": "alice", "code": "123456", "admin": true}',
+        b'{"user": ["alice"], "code": "123456"}',
+        b"[" * 5000,
+        b'{"user": "alice", "code": ' + b"9" * 5000 + b"}",
+        b"\xff\xfe",
+    ],
+)
+def test_a_body_that_is_not_what_it_should_be(world: World, body: bytes) -> None:
+    status, _, answer = world.service.ask("POST", "/v1/check", body, api_token=world.tokens[Role.ADMINISTRATOR])
+    assert status == 422
+    assert json.loads(answer)["error"]["type"] == "InputError"
+    assert world.server().list("alice")[0].consecutive_failures == 0
+
+
+def test_a_body_that_does_not_say_that_it_is_json_is_not_read(world: World) -> None:
+    """A form of a strange web page can send text, and nothing else without asking."""
+    body = json.dumps(BODIES[permissions.CHECK]).encode()
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        status, _, _ = world.service.ask(
+            "POST", "/v1/check", body, api_token=world.tokens[Role.ADMINISTRATOR], content_type=kind
+        )
+        assert status == 422
+    assert world.server().list("alice")[0].last_step is None
+
+
+@pytest.mark.parametrize("secret", ["", "1", "GEZDGNBVGY3TQOJ!", "gezdgnbv", "Ä", "GEZDGNBV" * 30])
+def test_a_seed_that_is_none_is_not_repeated(world: World, secret: str) -> None:
+    given_ = {**BODIES[permissions.REGISTER], "secret": secret}
+    status, error = world.ask("POST", "/v1/devices", given_)
+    assert (status, error["type"]) == (422, "InputError")
+    assert not secret or len(secret) < 4 or secret not in json.dumps(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "leaked"),
+    [
+        ({"uuid": "PLANTED"}, "PLANTED"),
+        ({"digits": "PLANTED"}, "PLANTED"),
+        ({"PLANTED": 1}, "PLANTED"),
+        ({"secret": ["PLANTED"]}, "PLANTED"),
+        ({"oath_type": "PLANTED"}, "PLANTED"),
+    ],
+)
+def test_a_refusal_does_not_repeat_what_was_sent(world: World, change: dict[str, Any], leaked: str) -> None:
+    status, error = world.ask("POST", "/v1/devices", {**BODIES[permissions.REGISTER], **change})
+    assert status == 422
+    assert leaked not in json.dumps(error)
+    assert BODIES[permissions.REGISTER]["secret"] not in json.dumps(error)
+
+
+def test_more_than_a_request_can_need(world: World) -> None:
+    body = b" " * (limits.MAX_BODY + 1)
+    status, _, answer = world.service.ask("POST", "/v1/check", body)
+    assert (status, json.loads(answer)["error"]["code"]) == (413, "too-large")
+
+
+def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_S", 0.0)
+    said = []
+
+    async def never_called(*_: object) -> None:
+        raise AssertionError("there is no whole request")
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    asyncio.run(limits.Limits(never_called)({"type": "http", "method": "POST", "headers": []}, receive, send))
+    assert said[0]["status"] == 408
+
+
+def test_whoever_goes_away_is_not_answered() -> None:
+    async def never_called(*_: object) -> None:
+        raise AssertionError("there is no whole request, nor anybody to answer")
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    asyncio.run(limits.Limits(never_called)({"type": "http", "method": "POST", "headers": []}, receive, never_called))
+
+
+def test_unknown_ways(world: World) -> None:
+    for method, target, status, named in (
+        ("GET", "/", 404, "no-such-route"),
+        ("GET", "/docs", 404, "no-such-route"),
+        ("GET", "/v1/check", 405, "no-such-method"),
+    ):
+        answer = world.ask(method, target)
+        assert (answer[0], answer[1]["code"]) == (status, named)
+
+
+def test_a_defect_tells_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("PLANTED")
+
+    monkeypatch.setattr(EmbeddedServer, "list", broken)
+    status, error = world.ask("GET", "/v1/devices")
+    assert (status, error["type"]) == (500, "InternalError")
+    assert "PLANTED" not in json.dumps(error) + caplog.text
+    assert "ZeroDivisionError in broken" in caplog.text
+    with pytest.raises(Unreachable):
+        world.server().list()
+
+
+def test_a_locked_database_is_told_without_its_name(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
+        world.service.ask("GET", "/v1/devices", api_token=world.tokens[Role.DESK])
+        asyncio.run(
+            world.service.worker.run(lambda server: server._storage._connection.execute("PRAGMA busy_timeout=1"))
+        )
+        other.execute("BEGIN IMMEDIATE")
+        status, error = world.ask("POST", "/v1/check", BODIES[permissions.CHECK])
+        other.execute("ROLLBACK")
+    assert (status, error["type"]) == (503, "Unreachable")
+    assert str(world.path) not in json.dumps(error)
+    assert f"{world.path} is held by another process" in caplog.text
+    assert world.ask("POST", "/v1/check", BODIES[permissions.CHECK])[0] == 200  # the code was not spent
+
+
+def test_every_answer_stays_where_it_is_sent(world: World) -> None:
+    for target in ("/v1/devices", "/nowhere", "/openapi.json"):
+        _, headers, _ = world.service.ask("GET", target)
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+def test_no_answer_holds_a_seed(world: World) -> None:
+    everything = b""
+    for role in Role:
+        for route in ROUTES:
+            body = json.dumps(BODIES[route]).encode() if route in BODIES else None
+            if route is permissions.ENROL:
+                continue  # what gives a seed out, once
+            target = target_of(route, ALICES)
+            everything += world.service.ask(route.method, target, body, api_token=world.tokens[role])[2]
+    for spelling in ("GEZDGNBVGY3TQOJQ", SEED.reveal().decode(), SEED.reveal().hex(), "sealed", "fingerprint"):
+        assert spelling.encode() not in everything
+
+
+# pages
+
+
+def test_the_logs_come_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = world.server()
+    for number in range(5):
+        server.set_drift(ALICES, number)
+        server.set_drift(BOBS, -number)
+    whole = list(server.history())
+    with world.open() as file:
+        assert whole == list(file.history())
+    monkeypatch.setattr(app, "PAGE", 3)
+    for device in (None, ALICES, "nobody"):
+        with world.open() as file:
+            assert list(server.history(device)) == list(file.history(device))
+    found, after = [], 0
+    while after is not None:
+        page = world.ask("GET", f"/v1/audit?after={after}&limit=4", role=Role.AUDITOR)[1]
+        assert len(page["entries"]) <= 4
+        found += [entry["audit_id"] for entry in page["entries"]]
+        after = page["next_after"]
+    assert found == sorted(set(found))
+    with world.open() as file:
+        assert len(found) == len(file.audit())
+
+
+@pytest.mark.parametrize(
+    "query", ["after=-1", "after=x", "limit=0", "limit=1001", f"after={2**63}", f"limit={'9' * 5000}"]
+)
+def test_a_page_that_there_is_not(world: World, query: str) -> None:
+    assert world.ask("GET", f"/v1/audit?{query}")[0] == 422
+
+
+# anything at all
+
+TEXT = st.text(st.characters(exclude_categories=()))  # unpaired surrogates too, which JSON can spell
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, made: tuple[Path, dict[Role, str]]) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("lasting"), made)
+    with world.service:
+        yield world
+
+
+@given(data=st.data(), route=st.sampled_from(ROUTES), role=st.sampled_from(Role))
+def test_nothing_that_is_sent_is_a_defect(lasting: World, data: st.DataObject, route: Route, role: Role) -> None:
+    """Bodies near to right ones, with any JSON in their fields, and any text for a device."""
+    near = {name: JSON | st.just(value) for name, value in BODIES.get(route, {"x": 1}).items()}
+    more = st.dictionaries(st.sampled_from(["digits", "time_step_s", "t0_s", "counter", "algorithm", "serial"]), JSON)
+    given_ = data.draw(st.fixed_dictionaries(near) | JSON) if route in BODIES else None
+    if isinstance(given_, dict) and route is permissions.REGISTER:
+        given_ |= data.draw(more)
+    device = quote(data.draw(st.sampled_from([ALICES, BOBS]) | st.text(min_size=1)), safe="", errors="surrogatepass")
+    status, _ = lasting.ask(route.method, route.path.format(device_id=device), given_, role=role)
+    assert status < 500
