@@ -31,8 +31,8 @@ class Certainty(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Case:
     """`person`: the user name. `owned`: their devices. `meant`: those that the question is about. `asked`: None without
-    codes. `attempts`: everybody's, lately. `server_ahead_s`: of the station's clock, None where both are one. `fallback_until_s`: until when the
-    person is sent to the old way."""
+    codes. `attempts`: everybody's, lately. `server_ahead_s`: of the station's clock, None where both are one.
+    `fallback_until_s`: until when the person is sent to the old way."""
 
     person: str | None
     owned: Sequence[Device]
