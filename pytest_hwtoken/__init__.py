@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 _OURS = frozenset({"provision", "firmware_sim", "pytest_hwtoken"})
+_HOME = __file__.rpartition("pytest_hwtoken")[0]  # another's package of such a name is not for us to find
 
 
 class AsTheyAre:
@@ -22,7 +23,10 @@ class AsTheyAre:
     def find_spec(
         fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return PathFinder.find_spec(fullname, path, target) if fullname.partition(".")[0] in _OURS else None
+        if fullname.partition(".")[0] not in _OURS:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        return spec if spec is not None and (spec.origin or "").startswith(_HOME) else None
 
 
 sys.meta_path.insert(0, AsTheyAre)

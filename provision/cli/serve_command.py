@@ -44,9 +44,11 @@ def serve(
     try:
         from provision.servers.service import run
         from provision.servers.service.app import create_app
+        from provision.servers.service.aside import Aside
         from provision.servers.service.worker import Worker
     except ModuleNotFoundError as error:
         raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
+    from provision.cli import seed_search
     from provision.servers.embedded.backend import EmbeddedServer
 
     def open_file() -> EmbeddedServer:
@@ -61,7 +63,7 @@ def serve(
     tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
     worker = Worker(open_file)
     try:
-        uvicorn = run.prepare(create_app(worker), tls)
+        uvicorn = run.prepare(create_app(worker, Aside(seed_search.COMMAND)), tls)
         with run.listen(where) as listener:
             if not run.stays_on_this_machine(listener) and tls is None:
                 note(

@@ -27,7 +27,9 @@ def add(context: Context, server_address: str, users: tuple[str, ...], from_file
 
     Until the cut-over, logins of people without a device are sent to the old way.
     """
-    names = list(users) + ([] if from_file is None else _names(from_file))
+    from provision.servers.embedded.names import clean
+
+    names = [clean("user", user) for user in users] + ([] if from_file is None else _names(from_file))
     if not names:
         raise UsageError("nobody is named", hint="give login names, or a file of them by --from-file")
     with open_server(context, server_address) as server:

@@ -6,8 +6,9 @@ import enum
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 from uuid import UUID
 
 from provision.clock import Clock
@@ -138,9 +139,45 @@ class Attempt:
     outcome: AttemptOutcome
 
 
-T = TypeVar("T")
-# (a device's seed, its parameters, seeds of other devices that came with it by what they are called) -> findings
-SeedWork = Callable[[Secret, OtpParameters, Mapping[str, Secret]], T]
+@dataclass(frozen=True, slots=True)
+class SeedSide:
+    """What lies beside a device's seed, where it is kept. `others`: seeds of devices that came with it, by what they
+    are called. `registered_s`: Unix seconds."""
+
+    secret: Secret
+    parameters: OtpParameters
+    registered_s: float
+    others: Mapping[str, Secret]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Where codes fit: with a clock that is far off, or with another seed.
+
+    name, what   in the words of drift.places or drift.seed_mistakes
+    step         of the last code, by the token's own clock and parameters
+    offset_s     of the clock then, device minus true, rounded down to its step
+    odds         how many of all that was tried would fit by chance, on average
+    """
+
+    name: str
+    what: str
+    step: int
+    offset_s: int
+    odds: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """`clock`: the likeliest one that is further off than a day, if the seed is right. `seeds`: by which codes fit
+    today."""
+
+    clock: Fit | None
+    seeds: Sequence[Fit]
+
+
+# (what lies beside a seed, consecutive codes, when the first of them appeared: Unix seconds) -> where they fit
+SeedSearch = Callable[[SeedSide, Sequence[str], int], Fits]
 
 
 class ServerBackend(Protocol):
@@ -164,8 +201,9 @@ class ServerBackend(Protocol):
                 of `steps` lie within a day of the server's clock: InputError for others, and for a single code, since
                 that could be used to guess what the token will show. Written to the audit log and charged before it
                 is looked at: Throttled for who asks too often.
-    beside_seed  what `work` makes of the seed, charged as `matching_steps` is. `work` runs where the seed is, so it is
-                that place's own code: nothing that comes from a client.
+    beside_seed  what `search` finds for these codes, the first of which appeared at the true time `first_s` (Unix
+                seconds). Charged as `matching_steps` is. It runs where the seed is, so a server on another machine
+                uses its own: nothing that comes from a client.
     enrol       a fresh seed for a person, who is new or known. The device is pending: it lets nobody in before it is
                 proved, and is forgotten if that takes too long.
     prove       accepts a pending device's first code, which is spent; raises as `check` does, and Rejected (proved).
@@ -216,7 +254,7 @@ class ServerBackend(Protocol):
 
     def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]: ...
 
-    def beside_seed(self, device_id: str, work: SeedWork[T]) -> T: ...
+    def beside_seed(self, device_id: str, codes: Sequence[str], first_s: int, search: SeedSearch) -> Fits: ...
 
     def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment: ...
 

@@ -23,27 +23,31 @@ from provision.errors import (
     CodeReplayed,
     Fallback,
     InputError,
-    NotSupported,
     ProvisionError,
     Rejected,
     Throttled,
     Unreachable,
     UsageError,
 )
-from provision.model import Algorithm, OathType, OtpParameters, Secret
+from provision.model import OtpParameters, Secret
 from provision.servers.backend import (
     USUAL,
     Acceptance,
+    Attempt,
+    AttemptOutcome,
     Credential,
     Device,
     Enrolment,
+    Fits,
     HistoryEntry,
     Person,
     Registration,
+    SeedSearch,
     ServerCapability,
 )
+from provision.servers.plain import fits_of, parameters_of, plain_parameters
 
-TIMEOUT_S = 15.0  # longer than the server waits for its own database
+TIMEOUT_S = 40.0  # longer than the server waits for its own database, or for a search
 MAX_ANSWER = 256 * 2**20  # bytes: a list of every device of a large organisation
 _PEOPLE_AT_ONCE = 20  # what a request has room for, with the longest names
 _API_TOKEN = re.compile(rb"hwt_[0-9a-f]+_[0-9a-f]+")
@@ -88,12 +92,16 @@ class RemoteServer:
 
     @property
     def capabilities(self) -> frozenset[ServerCapability]:
-        return frozenset(ServerCapability) - {ServerCapability.ATTEMPTS, ServerCapability.MATCH, ServerCapability.NOW}
+        return frozenset(ServerCapability)
 
     @property
     def window_steps(self) -> tuple[int, int]:
-        """Raises NotSupported: what a support desk needs to explain refusals is not to be had over HTTP yet."""
-        raise NotSupported("over HTTP a server does not explain refusals", capability=ServerCapability.MATCH.value)
+        told = self._ask("GET", "/v1/expected")
+        return told["back_steps"], told["forward_steps"]
+
+    def now(self) -> float:
+        now_s: float = self._ask("GET", "/v1/expected")["now_s"]
+        return now_s
 
     def close(self) -> None:
         """Nothing is open between two requests."""
@@ -124,7 +132,7 @@ class RemoteServer:
                     "name": registration.name,
                     "serial": registration.serial,
                     "secret": base64.b32encode(registration.secret.reveal()).decode("ascii").rstrip("="),
-                    **_parameters(registration.parameters),
+                    **plain_parameters(registration.parameters),
                 },
             )
         )
@@ -157,7 +165,7 @@ class RemoteServer:
 
     def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment:
         """Unreachable after it left: it may have been made, but nobody has its seed; delete it."""
-        made = self._ask("POST", "/v1/enrolments", {"user": user, "name": name, **_parameters(parameters)})
+        made = self._ask("POST", "/v1/enrolments", {"user": user, "name": name, **plain_parameters(parameters)})
         return Enrolment(_device(made["device"]), Secret(made["otpauth"].encode("ascii")))
 
     def prove(self, device_id: str, code: str) -> Acceptance:
@@ -191,14 +199,31 @@ class RemoteServer:
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]:
         """All of it is read before the first entry: the server has it in the order in which it happened."""
-        entries = []
+        named = {} if device_id is None else {"device_id": device_id}
+        entries = [HistoryEntry(**plain) for plain in self._pages("/v1/history", **named)]
+        yield from sorted(entries, key=lambda entry: entry.device_id)  # stable: of each device still oldest first
+
+    def attempts(self, since_s: float) -> Sequence[Attempt]:
+        return [
+            Attempt(**{**plain, "outcome": AttemptOutcome(plain["outcome"])})
+            for plain in self._pages("/v1/attempts", since_s=since_s)
+        ]
+
+    def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]:
+        given = {"codes": list(codes), "start": steps.start, "stop": steps.stop}
+        found: list[int] = self._ask("POST", _path(device_id, "/matching-steps"), given)["steps"]
+        return found
+
+    def beside_seed(self, device_id: str, codes: Sequence[str], first_s: int, search: SeedSearch) -> Fits:
+        """The server there has a search of its own. Rejected (busy) if too many desks ask at once."""
+        return fits_of(self._ask("POST", _path(device_id, "/search"), {"codes": list(codes), "first_s": first_s}))
+
+    def _pages(self, path: str, **named: object) -> Iterator[Any]:
         after: int | None = 0
         while after is not None:
-            named = {} if device_id is None else {"device_id": device_id}
-            page = self._ask("GET", f"/v1/history?{_query(after=after, **named)}")
-            entries += [HistoryEntry(**plain) for plain in page["entries"]]
+            page = self._ask("GET", f"{path}?{_query(after=after, **named)}")
+            yield from page["entries"]
             after = page["next_after"]
-        yield from sorted(entries, key=lambda entry: entry.device_id)  # stable: of each device still oldest first
 
     def _ask(self, method: str, target: str, given: dict[str, Any] | None = None) -> Any:
         """The answer's JSON, None where there is none. Raises what the server raised."""
@@ -285,31 +310,8 @@ def _acceptance(plain: Any) -> Acceptance:
     return Acceptance(plain["device_id"], plain["step"], plain["drift_steps"])
 
 
-def _parameters(parameters: OtpParameters) -> dict[str, Any]:
-    return {
-        "oath_type": parameters.oath_type.value,
-        "algorithm": parameters.algorithm.value,
-        "digits": parameters.digits,
-        "time_step_s": parameters.time_step_s,
-        "t0_s": parameters.t0_s,
-        "counter": parameters.counter,
-    }
-
-
 def _device(plain: Any) -> Device:
-    parameters = plain["parameters"]
-    return Device(
-        **{
-            **plain,
-            "parameters": OtpParameters(
-                **{
-                    **parameters,
-                    "oath_type": OathType(parameters["oath_type"]),
-                    "algorithm": Algorithm(parameters["algorithm"]),
-                }
-            ),
-        }
-    )
+    return Device(**{**plain, "parameters": parameters_of(plain["parameters"])})
 
 
 def _error(status: int, told: Any) -> ProvisionError:

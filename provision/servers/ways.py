@@ -9,6 +9,7 @@ administrator refuses is not let in by the other door.
 from __future__ import annotations
 
 import enum
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,9 +62,12 @@ def standings(
     people: Sequence[Person], devices: Sequence[Device], cutover_s: float | None, *, now_s: float, then_s: float
 ) -> list[Standing]:
     """Of everybody, by user; devices by name."""
+    by_user = defaultdict(list)
+    for device in sorted(devices, key=lambda one: one.name.casefold()):
+        by_user[device.user].append(device)
     found = []
     for person in sorted(people, key=lambda one: one.user):
-        owned = tuple(sorted((one for one in devices if one.user == person.user), key=lambda one: one.name.casefold()))
+        owned = tuple(by_user[person.user])
         now, then = (way_in(person, owned, cutover_s, at_s) for at_s in (now_s, then_s))
         found.append(Standing(person, owned, now, then))
     return found

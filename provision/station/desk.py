@@ -5,19 +5,19 @@ Questions about codes are answered beside the seed, within the rate that the ser
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
 
 from provision.clock import Clock
-from provision.drift import places, seed_mistakes
-from provision.drift.search import Shown, search
-from provision.model import OathType, OtpParameters, Secret
+from provision.drift.search import Shown
+from provision.model import OathType, OtpParameters
 from provision.servers.backend import Attempt, Device, ServerBackend, ServerCapability
+from provision.servers.backend import Fit as Fit  # of what this module speaks
+from provision.station import seed_search
 
 NEAR_S = 86_000  # as far as a server answers, with room for two more codes
-_WIDEST_S = 5 * 365 * 86_400  # what takes longer to search is no question for a server at work, nor for a telephone
 Login = tuple[Fraction, int]  # when it was received, Unix seconds by the server; the code's step
 
 
@@ -35,23 +35,6 @@ class Asked:
         if self.changed_s is not None:
             return int(self.changed_s)
         return int(self.at_s) - (len(self.codes) - 1) * parameters.time_step_s
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Where the codes fit: with a clock that is far off, or with another seed.
-
-    name, what   in the words of drift.places or drift.seed_mistakes
-    step         of the last code, by the token's own clock and parameters
-    offset_s     of the clock then, device minus true, rounded down to its step
-    odds         how many of all that was tried would fit by chance, on average
-    """
-
-    name: str
-    what: str
-    step: int
-    offset_s: int
-    odds: Fraction
 
 
 class Desk:
@@ -129,36 +112,9 @@ class Desk:
     def elsewhere(self, device: Device, asked: Asked) -> tuple[Fit | None, list[Fit]]:
         """The likeliest clock that is further off, and every seed by which the codes fit today. A question. Raises
         Throttled."""
-        shown = Shown(asked.codes, asked.first_s(device.parameters))
-        born_s, more = int(device.registered_s), len(asked.codes) - 1
-
-        def work(
-            secret: Secret, parameters: OtpParameters, others: Mapping[str, Secret]
-        ) -> tuple[Fit | None, list[Fit]]:
-            mistakes = seed_mistakes.find(
-                shown,
-                seed_mistakes.hypotheses(secret, parameters, digits=shown.digits, neighbours=others),
-            )
-            seeds = [
-                Fit(
-                    one.hypothesis.name,
-                    one.hypothesis.what,
-                    one.hypothesis.parameters.step_at(one.unix_s) + more,
-                    one.offset_s,
-                    one.odds,
-                )
-                for one in mistakes
-            ]
-            if seeds or shown.digits != parameters.digits:
-                return None, seeds
-            likely = [place for place in places.likely(shown.at_s, born_s) if place.end_s - place.begin_s < _WIDEST_S]
-            found = next(search(shown, secret, parameters, likely), None)
-            if found is None:
-                return None, seeds
-            step = parameters.step_at(found.unix_s) + more
-            return Fit(found.place.reason, found.place.what, step, found.offset_s, found.odds), seeds
-
-        return self._server.beside_seed(device.device_id, work)
+        first_s = asked.first_s(device.parameters)
+        fits = self._server.beside_seed(device.device_id, asked.codes, first_s, seed_search.find)
+        return fits.clock, list(fits.seeds)
 
     def _logins(self, device_id: str | None) -> Iterator[tuple[str, list[Login]]]:
         if ServerCapability.HISTORY not in self._server.capabilities:

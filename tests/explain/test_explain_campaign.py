@@ -15,7 +15,7 @@ SEEDS = range(1000, 1004)
 @pytest.mark.explain
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("what", TROUBLES)
-@pytest.mark.parametrize(("watches", "has_a_clock"), product((True, False), repeat=2))
+@pytest.mark.parametrize(("watches", "has_a_clock"), list(product((True, False), repeat=2)))
 def test_it_is_never_named_wrongly(what: str, seed: int, watches: bool, has_a_clock: bool) -> None:
     """Whether or not somebody watches the code change, and the desk has a clock beside the server's."""
     require_right_or_undecided(what, explained(what, seed, watches=watches, has_a_clock=has_a_clock))

@@ -299,6 +299,12 @@ def _as_it_is(seed: bytes) -> bytes:
     return seed
 
 
+def _base64_as_base32(seed: bytes) -> bytes:
+    """As apps read it, in capitals, and digits that base32 lacks taken for the letters they look like."""
+    text = base64.b64encode(seed.hex().encode()).rstrip(b"=").upper().translate(bytes.maketrans(b"018", b"OLB"))
+    return base64.b32decode(text + b"A" * (-len(text) % 8))[: len(text) * 5 // 8]
+
+
 def _at_odds(
     *,
     record: Callable[[bytes], bytes] = _as_it_is,
@@ -371,6 +377,10 @@ TROUBLES: dict[str, tuple[Trouble, str | None]] = {
     "base32, read as if it were base64": (
         _at_odds(written=lambda seed: base64.b64decode(base64.b32encode(seed))),
         "base32-as-base64",
+    ),
+    "base64 of letters, read as if it were base32": (
+        _at_odds(record=lambda seed: seed.hex().encode(), written=_base64_as_base32),
+        "base64-as-base32",
     ),
     "a seed without its last byte": (_at_odds(record=lambda seed: seed + b"\n"), "trimmed"),
     "a seed with its bytes reversed": (_at_odds(record=lambda seed: seed[::-1]), "byte-reversed"),

@@ -21,12 +21,17 @@ pytestmark = pytest.mark.packaging
 PACKAGES = ("provision", "firmware_sim", "pytest_hwtoken")
 
 
-def test_the_wheel_has_every_module_and_nothing_else(built: Built) -> None:
+def test_the_wheel_has_every_file_of_the_packages_and_nothing_else(built: Built) -> None:
+    """Rules, type markers and whatever else is no module, too."""
     names = set(zipfile.ZipFile(built.wheel).namelist())
-    modules = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    data = {f"{package}/py.typed" for package in PACKAGES} | {"provision/udev/70-hwtoken.rules"}
+    ours = {
+        path.relative_to(built.source).as_posix()
+        for package in PACKAGES
+        for path in (built.source / package).rglob("*")
+        if path.is_file()
+    }
     info = {name for name in names if ".dist-info/" in name}
-    assert names - info == modules | data
+    assert names - info == ours
     assert any(name.endswith("licenses/LICENSE") for name in info)
 
 
@@ -125,6 +130,17 @@ def test_pytest_leaves_our_modules_as_they_are(tested: Venv, tmp_path: Path) -> 
     (tmp_path / "test_witness.py").write_text(WITNESS)
     said = run(tested.python, "-m", "pytest", "-W", "error", cwd=tmp_path, env=away(tmp_path))
     assert "1 passed in" in said
+
+
+def test_who_has_tests_in_a_package_called_provision_keeps_the_words_of_their_asserts(
+    tested: Venv, tmp_path: Path
+) -> None:
+    (tmp_path / "provision").mkdir()
+    (tmp_path / "provision" / "__init__.py").touch()
+    (tmp_path / "provision" / "test_it.py").write_text("def test_it():\n    two = 2\n    assert two == 3\n")
+    command = [tested.python, "-m", "pytest", "provision"]
+    done = subprocess.run(command, cwd=tmp_path, env=away(tmp_path), capture_output=True, text=True)
+    assert "assert 2 == 3" in done.stdout
 
 
 TESTS_WITHOUT_UNIX = """

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+from provision.cli.seed_search import COMMAND
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.service.app import create_app
+from provision.servers.service.aside import Aside
 from provision.servers.service.worker import Worker
 
 
@@ -17,7 +19,7 @@ class Service:
 
     def __init__(self, open_server: Callable[[], EmbeddedServer]) -> None:
         self.worker = Worker(open_server)
-        self.app = create_app(self.worker)
+        self.app = create_app(self.worker, Aside(COMMAND))
         self._runner = asyncio.Runner()
 
     def close(self) -> None:

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.cli import server_common, when
+from provision.cli import server_common, station_options, when
 from provision.cli.main import main
 from provision.clock import FileClock
 from provision.errors import InputError
 from provision.otp import code_at
 from provision.seeds.otpauth import parse_otpauth
+from provision.servers.backend import ServerBackend
 from provision.servers.embedded.audit import Action
 from provision.servers.embedded.backend import EmbeddedServer
 
@@ -125,6 +126,11 @@ def test_a_file_of_people_that_cannot_be(desk: Desk, content: bytes, told: str) 
     assert code in (2, 9)
     assert told in err.replace(str(names), "NAMES")
     assert desk.json("user", "list")["people"] == []
+
+
+def test_one_name_that_cannot_be(desk: Desk) -> None:
+    assert desk("user", "add", "anna", "b\ten")[0] == 9
+    assert desk.run("user", "list") == "nobody\n"
 
 
 def test_nobody_and_nothing(desk: Desk) -> None:
@@ -233,6 +239,32 @@ def test_whoever_can_be_asked_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     for answer, exit_code in (("n\n", 130), ("y\n", 0)):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         assert desk("delete", "phone", "--user", "anna")[0] == exit_code
+
+
+def test_ones_own_last_device_after_the_cut_over(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, nobody_to_ask: None
+) -> None:
+    """As over HTTP by an API token of one's own: the server wants to hear that it is meant."""
+    desk.enrol_and_prove("anna")
+    open_file = station_options.open_server
+
+    @contextlib.contextmanager
+    def as_anna(*arguments: Any) -> Iterator[ServerBackend]:
+        with open_file(*arguments) as server:
+            assert isinstance(server, EmbeddedServer)
+            with server.acting_as("anna's", own_only="anna"):
+                yield server
+
+    monkeypatch.setattr(server_common, "open_server", as_anna)
+    code, _, err = desk("delete", "phone", "--user", "anna", "--yes")
+    assert (code, "'phone' is your last way in: you will be locked out" in err) == (2, True)
+    assert "--even-if-locked-out" in err
+    monkeypatch.setattr(server_common, "has_terminal", lambda: True)
+    for answer, exit_code in (("n\n", 130), ("y\n", 0)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        assert desk("delete", "phone", "--user", "anna")[0] == exit_code
+    desk.enrol_and_prove("anna")
+    assert "anna has no way in now" in desk.run("delete", "phone", "--user", "anna", "--even-if-locked-out")
 
 
 # enrolling

@@ -107,6 +107,8 @@ BODIES: dict[Route, dict[str, Any]] = {
     permissions.RENAME: {"name": "drawer"},
     permissions.RESYNC: {"first": code(NOW), "second": code(NOW + 1)},
     permissions.SET_DRIFT: {"drift_steps": 2},
+    permissions.MATCH: {"codes": [code(NOW), code(NOW + 1)], "start": NOW, "stop": NOW + 9},
+    permissions.SEARCH: {"codes": [code(NOW), code(NOW + 1)], "first_s": int(START_S)},
     permissions.ASSIGN: {"user": "dan"},
     permissions.ENROL: {"user": "alice", "name": "phone"},
     permissions.PROVE: {"code": "000000"},
@@ -216,7 +218,7 @@ def test_the_log_says_who_did_it(world: World) -> None:
 
 def test_each_error_is_itself_at_the_other_end(world: World) -> None:
     server = world.server()
-    assert server.capabilities == frozenset(ServerCapability) - {ServerCapability.ATTEMPTS, ServerCapability.MATCH}
+    assert server.capabilities == frozenset(ServerCapability)
     server.check("alice", code(NOW))
     for kind, act in (
         (CodeReplayed, lambda: server.check("alice", code(NOW))),
@@ -354,6 +356,11 @@ def test_a_defect_tells_nothing(
     assert "ZeroDivisionError in broken" in caplog.text
     with pytest.raises(Unreachable):
         world.server().list()
+
+
+def test_a_login_page_is_told_of_the_old_way(world: World) -> None:
+    status, error = world.ask("POST", "/v1/check", {"user": "dora", "code": "000000"}, role=Role.RELYING_PARTY)
+    assert (status, error["type"], error["until_s"]) == (409, "Fallback", START_S + 3600)
 
 
 def test_a_locked_database_is_told_without_its_name(

@@ -19,6 +19,7 @@ from uuid import UUID
 import pytest
 
 from provision.cli.main import main
+from provision.cli.seed_search import COMMAND
 from provision.clock import ManualClock
 from provision.errors import CodeReplayed, InputError, ProvisionError, Rejected, Throttled, Unreachable, UsageError
 from provision.model import OtpParameters, Secret
@@ -268,13 +269,14 @@ def test_a_client_that_never_finishes_what_it_says(monkeypatch: pytest.MonkeyPat
     """In this process, with a shorter patience."""
     from provision.servers.service import run
     from provision.servers.service.app import create_app
+    from provision.servers.service.aside import Aside
     from provision.servers.service.worker import Worker
 
     monkeypatch.setattr(run, "HEAD_S", 0.05)
     world = World(tmp_path)
     worker = Worker(world.file)
     with contextlib.closing(worker), run.listen("127.0.0.1:0") as listener:
-        server = run.prepare(create_app(worker), None)
+        server = run.prepare(create_app(worker, Aside(COMMAND)), None)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -5,7 +5,9 @@ Windows itself is not run here: these processes are made to look as if such thin
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,26 @@ def test_the_demo_keeps_its_promises(elsewhere: dict[str, str]) -> None:
     done = run(elsewhere, "-m", "provision", "demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " on 127.0.0.1:" in done.stdout
+
+
+def test_the_control_channel_falls_back_to_tcp_behind_a_one_time_secret(elsewhere: dict[str, str]) -> None:
+    secrets = []
+    for _ in range(2):
+        command = [sys.executable, "-m", "firmware_sim", "run", "--json"]
+        with subprocess.Popen(command, env=elsewhere, stdout=subprocess.PIPE, text=True) as simulator:
+            assert simulator.stdout is not None
+            line = json.loads(simulator.stdout.readline())
+            assert line["address"].startswith("tcp:127.0.0.1:")
+            place, _, secret_file = line["control"].partition("@")
+            assert place.startswith("tcp:127.0.0.1:")
+            secrets.append(Path(secret_file).read_text("ascii"))
+            with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=20) as stranger:
+                stranger.sendall(b'{"op": "stop"}\n')
+                assert json.loads(stranger.makefile().readline())["ok"] is False
+            assert run(elsewhere, "-m", "firmware_sim", "stop", "--control", line["control"]).returncode == 0
+        assert simulator.returncode == 0
+        assert not Path(secret_file).exists()
+    assert len(set(secrets)) == 2
 
 
 def test_what_needs_unix_says_so(elsewhere: dict[str, str]) -> None:

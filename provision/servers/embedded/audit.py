@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from provision.servers.backend import Attempt, AttemptOutcome, HistoryEntry
@@ -69,7 +70,7 @@ class Recorded(AuditEntry):
     actor: str | None
 
 
-_ATTEMPTED = {outcome.value for outcome in AttemptOutcome}
+_ATTEMPTED = json.dumps([outcome.value for outcome in AttemptOutcome])
 
 
 def append(db: sqlite3.Connection, entry: AuditEntry) -> None:
@@ -137,10 +138,17 @@ def since(db: sqlite3.Connection, since_s: float) -> Iterator[AuditEntry]:
         yield AuditEntry(at_s, Action(action), user, device, Outcome(outcome), step)
 
 
-def attempts(db: sqlite3.Connection, since_s: float) -> Sequence[Attempt]:
-    """Of people who are known, oldest first."""
+def attempts(db: sqlite3.Connection, since_s: float, *, after: int = 0, limit: int = -1) -> list[tuple[int, Attempt]]:
+    """Of people who are known, oldest first, each with its audit_id. The rest as in `entries`."""
+    before = db.execute(
+        "SELECT audit_id FROM audit WHERE at_s < ? ORDER BY audit_id DESC LIMIT 1", (since_s,)
+    ).fetchone()
+    rows = db.execute(
+        "SELECT audit_id, at_s, user, device_id, outcome FROM audit WHERE audit_id > ? AND action = ?"
+        " AND outcome IN (SELECT value FROM json_each(?)) ORDER BY audit_id LIMIT ?",
+        (max(after, before[0] if before else 0), Action.CHECK.value, _ATTEMPTED, limit),
+    )
     return [
-        Attempt(entry.at_s, entry.user, entry.device_id, AttemptOutcome(entry.outcome.value))
-        for entry in reversed(list(since(db, since_s)))
-        if entry.action is Action.CHECK and entry.outcome.value in _ATTEMPTED
+        (audit_id, Attempt(at_s, user, device, AttemptOutcome(outcome)))
+        for audit_id, at_s, user, device, outcome in rows
     ]

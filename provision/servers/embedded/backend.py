@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from provision.clock import Clock
@@ -16,18 +16,19 @@ from provision.errors import (
     Rejected,
     VerificationError,
 )
-from provision.model import OathType, OtpParameters, Secret
+from provision.model import OathType, Secret
 from provision.otp import code_source
 from provision.servers.backend import (
     Acceptance,
     Attempt,
     Credential,
     Device,
+    Fits,
     HistoryEntry,
     Registration,
-    SeedWork,
+    SeedSearch,
+    SeedSide,
     ServerCapability,
-    T,
 )
 from provision.servers.embedded import api_tokens, attempts, audit, devices, people, questions, window
 from provision.servers.embedded.api_tokens import ApiToken
@@ -231,32 +232,39 @@ class EmbeddedServer(Enrolling, Migrating):
 
     def attempts(self, since_s: float) -> Sequence[Attempt]:
         """Logins of people who are known, accepted or refused, oldest first."""
+        return [attempt for _, attempt in self.numbered_attempts(since_s)]
+
+    def numbered_attempts(self, since_s: float, *, after: int = 0, limit: int = -1) -> Sequence[tuple[int, Attempt]]:
+        """The same with their numbers in the audit log, in pages. The rest as in audit.entries."""
         with self._storage.snapshot() as db:
-            return audit.attempts(db, since_s)
+            return audit.attempts(db, since_s, after=after, limit=limit)
 
     def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]:
         """Raises InputError, Throttled, Rejected (unknown-device)."""
-
-        def match(secret: Secret, parameters: OtpParameters, others: Mapping[str, Secret]) -> list[int]:
-            usable = range(max(0, steps.start), max(0, steps.stop))
-            return questions.matching(codes, usable, code_source(secret, parameters, allow_short_seed=True))
-
         with self._storage.snapshot() as db:
             parameters = self._found(db, device_id).parameters
         questions.require_answerable(codes, steps, parameters, self._clock.now())
-        return self.beside_seed(device_id, match)
+        side = self.seed_side(device_id)
+        usable = range(max(0, steps.start), max(0, steps.stop))
+        return questions.matching(codes, usable, code_source(side.secret, side.parameters, allow_short_seed=True))
 
-    def beside_seed(self, device_id: str, work: SeedWork[T]) -> T:
-        """Raises Throttled, Rejected (unknown-device)."""
+    def beside_seed(self, device_id: str, codes: Sequence[str], first_s: int, search: SeedSearch) -> Fits:
+        """Raises InputError, Throttled, Rejected (unknown-device)."""
+        questions.require_codes(codes)
+        return search(self.seed_side(device_id), codes, first_s)
+
+    def seed_side(self, device_id: str) -> SeedSide:
+        """What a question needs that is answered beside the seed, which is charged for it here. For code that stays
+        where the seed is. Raises Throttled, Rejected (unknown-device)."""
         with self._storage.transaction() as db:
             device = self._found(db, device_id)
             refused = questions.charge(db, device, self._clock.now())
             neighbours = devices.registered_with(db, device, questions.NEIGHBOURS)
         if refused is not None:
             raise refused
-        # Outside the transaction: nobody's login waits for a search.
+        # Outside the transaction, as the search is: nobody's login waits for it.
         others = {other.serial or called(other): self._secret(other) for other in neighbours}
-        return work(self._secret(device), device.parameters, others)
+        return SeedSide(self._secret(device), device.parameters, device.registered_s, others)
 
     # who acts
 

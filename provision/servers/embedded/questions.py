@@ -28,13 +28,20 @@ NEIGHBOURS = 50  # how many other devices of the box a seed may have been exchan
 
 def require_answerable(codes: Sequence[str], steps: range, parameters: OtpParameters, now_s: float) -> None:
     """Raises InputError for what is no question of a support desk."""
+    require_codes(codes)
+    first, last = parameters.step_at(now_s - REACH_S), parameters.step_at(now_s + REACH_S)
+    if steps and not (steps.step == 1 and first <= steps[0] and steps[-1] <= last):
+        raise InputError("codes are looked for within a day of now", hint="ask for less")
+
+
+def require_codes(codes: Sequence[str]) -> None:
+    """Raises InputError for codes that nobody can have read from a token one after the other."""
     if not 2 <= len(codes) <= 3:
         raise InputError("two or three codes are looked for", hint="one alone would fit some step by chance")
     if not all(code.isascii() and code.isdigit() and 6 <= len(code) <= 8 for code in codes):
         raise InputError("that is not a code", hint="a code has 6 to 8 digits")
-    first, last = parameters.step_at(now_s - REACH_S), parameters.step_at(now_s + REACH_S)
-    if steps and not (steps.step == 1 and first <= steps[0] and steps[-1] <= last):
-        raise InputError("codes are looked for within a day of now", hint="ask for less")
+    if len({len(code) for code in codes}) != 1:
+        raise InputError("these codes are not of one token", hint="all of a token's codes have as many digits")
 
 
 def charge(db: sqlite3.Connection, device: StoredDevice, now_s: float) -> Throttled | None:

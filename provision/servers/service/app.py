@@ -17,9 +17,13 @@ from provision.errors import InputError, ProvisionError, Rejected, Unreachable
 from provision.model import Secret
 from provision.servers.backend import Acceptance, Device, HistoryEntry, Person, Registration
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.embedded.questions import require_codes
+from provision.servers.plain import plain_fits
 from provision.servers.service import permissions, problems
+from provision.servers.service.aside import Aside
 from provision.servers.service.limits import Limits
 from provision.servers.service.messages import (
+    AttemptPage,
     AuditPage,
     CodeGiven,
     CodesGiven,
@@ -29,14 +33,19 @@ from provision.servers.service.messages import (
     DriftGiven,
     Enrolled,
     EnrolmentGiven,
+    Expected,
     FallbackGiven,
     FirstCodeGiven,
+    FitsTold,
     HistoryPage,
     NameGiven,
     NewPeople,
     People,
     PeopleGiven,
     RegistrationGiven,
+    SearchGiven,
+    Steps,
+    StepsGiven,
     UserGiven,
 )
 from provision.servers.service.permissions import Route, Scope
@@ -52,11 +61,12 @@ _log = logging.getLogger("provision.server")
 
 _router = APIRouter()
 After = Annotated[int, Query(ge=0, le=_LAST_ID, description="only entries after this one")]
+Since = Annotated[float, Query(allow_inf_nan=False, description="only what was done from then on, Unix seconds")]
 Limit = Annotated[int, Query(ge=1, le=PAGE, description="how many entries at most")]
 
 
-def create_app(worker: Worker) -> FastAPI:
-    """The ASGI application on a `worker`, which stays the caller's to close."""
+def create_app(worker: Worker, aside: Aside) -> FastAPI:
+    """The ASGI application on a `worker`, which stays the caller's to close. `aside`: where it searches."""
     app = FastAPI(
         title="hwtoken server",
         version="1",
@@ -66,6 +76,7 @@ def create_app(worker: Worker) -> FastAPI:
         responses=problems.RESPONSES,
     )
     app.state.worker = worker
+    app.state.aside = aside
     app.include_router(_router)
     app.add_exception_handler(ProvisionError, _refused)
     app.add_exception_handler(RequestValidationError, _misshapen)
@@ -204,6 +215,36 @@ async def cutover(request: Request) -> Cutover:
 @_serves(permissions.SET_CUTOVER, status_code=204)
 async def set_cutover(request: Request, given: CutoverGiven) -> None:
     await _done(request, permissions.SET_CUTOVER, lambda server: server.set_cutover(given.cutover_s))
+
+
+@_serves(permissions.EXPECTED)
+async def expected(request: Request) -> Expected:
+    return await _done(request, permissions.EXPECTED, lambda server: Expected(server.now(), *server.window_steps))
+
+
+@_serves(permissions.MATCH)
+async def matching_steps(request: Request, device_id: str, given: StepsGiven) -> Steps:
+    steps = range(given.start, given.stop)
+    return await _done(
+        request, permissions.MATCH, lambda server: Steps(server.matching_steps(device_id, given.codes, steps))
+    )
+
+
+@_serves(permissions.SEARCH, response_model=FitsTold)
+async def search(request: Request, device_id: str, given: SearchGiven) -> dict[str, Any]:
+    require_codes(given.codes)
+    side = await _done(request, permissions.SEARCH, lambda server: server.seed_side(device_id))
+    aside: Aside = request.app.state.aside
+    return plain_fits(await aside.search(side, given.codes, given.first_s))
+
+
+@_serves(permissions.ATTEMPTS)
+async def attempts(request: Request, since_s: Since = 0, after: After = 0, limit: Limit = PAGE) -> AttemptPage:
+    def read(server: EmbeddedServer) -> AttemptPage:
+        found = server.numbered_attempts(since_s, after=after, limit=limit)
+        return AttemptPage([attempt for _, attempt in found], found[-1][0] if len(found) == limit else None)
+
+    return await _done(request, permissions.ATTEMPTS, read)
 
 
 @_serves(permissions.HISTORY)

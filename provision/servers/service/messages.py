@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from provision.model import Algorithm, OathType, OtpParameters
-from provision.servers.backend import Device, HistoryEntry, Person
+from provision.servers.backend import Attempt, Device, HistoryEntry, Person
 from provision.servers.embedded.audit import Recorded
 
 _FINITE = Field(allow_inf_nan=False)
@@ -41,6 +41,21 @@ class CodesGiven(_Given):
 
 class NameGiven(_Given):
     name: str
+
+
+class StepsGiven(_Given):
+    """Two or three consecutive codes, and among which steps they are looked for: `start` <= step < `stop`."""
+
+    codes: list[str] = Field(repr=False)
+    start: int
+    stop: int
+
+
+class SearchGiven(_Given):
+    """Likewise, anywhere. `first_s`: when the first code appeared, Unix seconds."""
+
+    codes: list[str] = Field(repr=False)
+    first_s: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class UserGiven(_Given):
@@ -133,6 +148,47 @@ class Cutover:
     """`cutover_s`: when the old way closes or closed, Unix seconds; null: there is none."""
 
     cutover_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`now_s`: the server's clock, Unix seconds. A TOTP code may be so many steps away from the expected one."""
+
+    now_s: float
+    back_steps: int
+    forward_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    steps: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class FitTold:
+    """As servers.backend.Fit. `odds`: a fraction."""
+
+    name: str
+    what: str
+    step: int
+    offset_s: int
+    odds: str
+
+
+@dataclass(frozen=True, slots=True)
+class FitsTold:
+    """As servers.backend.Fits."""
+
+    clock: FitTold | None
+    seeds: Sequence[FitTold]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPage:
+    """`next_after`: as for the history."""
+
+    entries: Sequence[Attempt]
+    next_after: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,30 @@ CUTOVER = Route(
     _everything(Role.USER, Role.DESK, Role.ADMINISTRATOR, Role.AUDITOR),
 )
 SET_CUTOVER = Route("PUT", "/v1/cutover", "set when it closes", _everything(Role.ADMINISTRATOR))
+EXPECTED = Route(
+    "GET",
+    "/v1/expected",
+    "tell the server's time, and how far from it codes are accepted",
+    _everything(Role.DESK, Role.ADMINISTRATOR, Role.AUDITOR),
+)
+MATCH = Route(
+    "POST",
+    "/v1/devices/{device_id}/matching-steps",
+    "say where consecutive codes fit within a day; 10 questions an hour",
+    _everything(Role.DESK, Role.ADMINISTRATOR),
+)
+SEARCH = Route(
+    "POST",
+    "/v1/devices/{device_id}/search",
+    "say where they fit otherwise: another clock, another seed; likewise",
+    _everything(Role.DESK, Role.ADMINISTRATOR),
+)
+ATTEMPTS = Route(
+    "GET",
+    "/v1/attempts",
+    "tell of logins, refused ones too",
+    _everything(Role.DESK, Role.ADMINISTRATOR, Role.AUDITOR),
+)
 HISTORY = Route(
     "GET",
     "/v1/history",
@@ -137,6 +161,10 @@ ROUTES = (
     SET_FALLBACK,
     CUTOVER,
     SET_CUTOVER,
+    EXPECTED,
+    MATCH,
+    SEARCH,
+    ATTEMPTS,
     HISTORY,
     AUDIT,
 )

@@ -4,7 +4,7 @@
     403  not with this role                 422  InputError, CodeMismatch
     404  no such device, user or route      429  Throttled (Retry-After)
     405  no such method                     500  a defect of ours
-    408  too slow                           503  the file cannot be used now
+    408  too slow                           503  the file cannot be used now, or too many searches
     409  AlreadyRegistered, CodeReplayed, Fallback, Rejected for any other reason
 
 `type` is the class in provision/errors.py, and what a program should look at: a status code says less.
@@ -48,6 +48,7 @@ _BY_CODE = {
     "no-such-method": 405,
     "too-slow": 408,
     "too-large": 413,
+    "busy": 503,
 }
 _OTHERWISE = 409
 
