@@ -64,7 +64,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     run(sys.executable, "-m", "build", "--outdir", dist, dist / "build")
     (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
     run(PYTHON, "-m", "venv", dist / "pip")
-    wanted = (wheel, *WITH_TESTS, *IN_A_CROWD, BUILDS)
+    wanted = (f"{wheel}[server]", *WITH_TESTS, *IN_A_CROWD, BUILDS)
     run(dist / "pip/bin/python", "-m", "pip", "download", "--quiet", "--dest", wheels, *wanted)
     return Built(source, sdist, wheel, wheels)
 
@@ -72,12 +72,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 class Venv:
     """A virtual environment with our wheel, and nothing from anywhere else."""
 
-    def __init__(self, folder: Path, built: Built, *more: str) -> None:
+    def __init__(self, folder: Path, built: Built, *more: str, extra: str = "") -> None:
         run(PYTHON, "-m", "venv", folder)
         self.python = folder / "bin" / "python"
         self.bin = folder / "bin"
         options = ("--quiet", "--no-index", "--find-links", built.wheels)
-        run(self.python, "-m", "pip", "install", *options, "hwtoken", *more)
+        run(self.python, "-m", "pip", "install", *options, f"hwtoken{extra}", *more)
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +96,9 @@ def tested(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
 def crowded(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
     """As a project has it whose tests are shuffled and repeated, too."""
     return Venv(tmp_path_factory.mktemp("crowded") / "venv", built, *IN_A_CROWD)
+
+
+@pytest.fixture(scope="session")
+def serving(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
+    """As a machine has it that serves."""
+    return Venv(tmp_path_factory.mktemp("serving") / "venv", built, extra="[server]")

@@ -236,6 +236,26 @@ def test_a_name_that_is_taken_and_one_device_too_many(world: World) -> None:
     world.server.enrol("ben", "phone")
 
 
+def test_the_seed_is_handed_out_and_kept_nowhere_in_the_clear(world: World) -> None:
+    made = world.enrol_and_prove("anna")
+    secret = parse_otpauth(made.otpauth.reveal().decode("ascii")).secret.reveal()
+    base32 = made.otpauth.reveal().partition(b"secret=")[2].partition(b"&")[0]
+    with world.file() as file:
+        told = repr((file.audit(), file.list(), file.people(), made)).encode()
+    held = told + b"".join(path.read_bytes() for path in world.path.parent.iterdir())
+    for spelling in (secret, secret.hex().encode(), base32, b"otpauth://"):
+        assert spelling not in held
+
+
+def test_two_processes_prove_one_code(world: World) -> None:
+    made = world.server.enrol("anna", "phone")
+    with world.file() as other:
+        other.prove(made.device.device_id, world.code(made))
+    rejected("proved", lambda: world.server.prove(made.device.device_id, world.code(made)))
+    with pytest.raises(CodeReplayed):
+        world.server.check("anna", world.code(made))
+
+
 def test_people_act_for_themselves_only(world: World) -> None:
     world.enrol_and_prove("ben")
     bens = world.server.enrol("ben", "second")

@@ -12,6 +12,7 @@ from firmware_sim import tokenimage
 from provision.model import Secret
 from provision.seeds import sealing
 from provision.servers.embedded import schema
+from provision.servers.service.permissions import ROUTES
 from provision.station import ledger_file
 from provision.wire import framing
 
@@ -34,7 +35,13 @@ def test_its_list_of_versions_is_whole_and_true() -> None:
     sealed = sealing.seal(Secret(bytes(20)), pair.public, b"", randbytes)
     assert (sealed[:4], pair.wrapped[:4]) == (b"HWSE", b"HWPK")
     told = {what: int(version) for what, version in rows}
-    assert told == {**VERSIONS, "sealed seed": sealed[4], "the ledger's wrapped private key": pair.wrapped[4]}
+    (paths,) = {re.fullmatch(r"/v(\d+)/.+", route.path)[1] for route in ROUTES}
+    assert told == {
+        **VERSIONS,
+        "requests over HTTP": int(paths),
+        "sealed seed": sealed[4],
+        "the ledger's wrapped private key": pair.wrapped[4],
+    }
 
 
 @pytest.mark.parametrize("path", POINTED_AT)

@@ -302,7 +302,7 @@ class EmbeddedServer(Enrolling, Migrating):
             if until_s is not None:
                 audit.append(db, AuditEntry(now_s, Action.CHECK, user, None, Outcome.FALLBACK, None))
                 return Fallback(
-                    f"{user!r} still logs in by the old way",
+                    f"{user!r} logs in by the old way for now",
                     until_s=until_s,
                     hint="the code was not looked at: ask the server that was there before",
                 )
