@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-udev test-packaging test-pcsc test-kernel test-kernel-families bench clean
+.PHONY: demo test lint test-foreign test-crash test-explain test-udev test-packaging test-pcsc test-kernel test-kernel-families test-web bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -29,6 +29,10 @@ test-foreign: $(VENV)/.dev
 # Every power cut and hundreds of SIGKILLs: minutes.
 test-crash: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash tests/crash $(PYTEST_ARGS)
+
+# Everything that can go wrong with a token's codes, many times each: no cause is named wrongly. Minutes.
+test-explain: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m explain tests/explain $(PYTEST_ARGS)
 
 # The real udev applies the shipped rules to recorded tokens. Needs root: the tests see a /dev and a /run of their own.
 test-udev: $(VENV)/.dev
@@ -56,6 +60,11 @@ test-kernel: $(VENV)/.dev
 test-kernel-families: $(VENV)/.dev
 	@PYTHON=$(BIN)/python sh tests/kernel/install.sh
 	@$(BIN)/python -m pytest -m kernel tests/kernel/guest/test_enumeration.py tests/families $(PYTEST_ARGS)
+
+# A real Chromium on the server's pages. Needs root on Debian for the first installation.
+test-web:
+	@PYTHON=$(PYTHON) sh tests/web/install.sh
+	@.lanes/web/bin/python -m pytest -m web tests/web $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench

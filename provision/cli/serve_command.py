@@ -46,6 +46,7 @@ def serve(
         from provision.servers.service.app import create_app
         from provision.servers.service.aside import Aside
         from provision.servers.service.worker import Worker
+        from provision.servers.web.app import mount
     except ModuleNotFoundError as error:
         raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
     from provision.cli import seed_search
@@ -63,7 +64,9 @@ def serve(
     tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
     worker = Worker(open_file)
     try:
-        uvicorn = run.prepare(create_app(worker, Aside(seed_search.COMMAND)), tls)
+        app = create_app(worker, Aside(seed_search.COMMAND))
+        mount(app, worker, context.clock, os.urandom)
+        uvicorn = run.prepare(app, tls)
         with run.listen(where) as listener:
             if not run.stays_on_this_machine(listener) and tls is None:
                 note(

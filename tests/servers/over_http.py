@@ -20,6 +20,7 @@ class Service:
     def __init__(self, open_server: Callable[[], EmbeddedServer]) -> None:
         self.worker = Worker(open_server)
         self.app = create_app(self.worker, Aside(COMMAND))
+        self.scheme = "http"
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
@@ -60,7 +61,7 @@ class Service:
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": method,
-            "scheme": "http",
+            "scheme": self.scheme,
             "path": unquote(path),
             "raw_path": path.encode("ascii"),
             "query_string": query.encode("ascii"),

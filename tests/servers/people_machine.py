@@ -45,9 +45,12 @@ class ModelPerson:
     devices: dict[str, ModelDevice] = field(default_factory=dict)
     pending: dict[str, float] = field(default_factory=dict)  # device -> until when
 
-    def forget(self, now_s: float) -> None:
-        for key in [key for key, until_s in self.pending.items() if until_s <= now_s]:
-            del self.pending[key], self.devices[key]
+    def forget(self, now_s: float) -> list[ModelDevice]:
+        """Those that were not proved in time."""
+        late = [key for key, until_s in self.pending.items() if until_s <= now_s]
+        for key in late:
+            del self.pending[key]
+        return [self.devices.pop(key) for key in late]
 
     def proved(self) -> list[ModelDevice]:
         ordered = sorted(self.devices.values(), key=lambda device: device.name.casefold())
@@ -116,8 +119,14 @@ class PeopleMachine(RuleBasedStateMachine):
         return caught.value
 
     def now(self) -> float:
-        for person in self.model.people.values():
-            person.forget(self.clock.now())
+        for user, person in self.model.people.items():
+            for device in person.forget(self.clock.now()):
+                for call in (
+                    lambda user=user, key=device.key: self.server.check(user, "00000000", device_id=key),
+                    lambda key=device.key: self.server.prove(key, "00000000"),
+                    lambda key=device.key: self.server.delete(key),
+                ):
+                    self.refused(Rejected, call, "unknown-device")
         return self.clock.now()
 
     def pick(self, data: st.DataObject) -> tuple[str, ModelPerson, ModelDevice]:
@@ -136,11 +145,20 @@ class PeopleMachine(RuleBasedStateMachine):
 
     # people
 
-    @initialize(cutover=st.booleans())
-    def begin(self, cutover: bool) -> None:
-        self.add(USERS[0])
-        if cutover:
-            self.set_cutover(3 * DAY_S)
+    @initialize(device=st.booleans())
+    def begin(self, device: bool) -> None:
+        """There is an old way, and often one who has a device: where most that can happen begins."""
+        self.set_cutover(3 * DAY_S)
+        if device:
+            self.begin_with_a_device()
+
+    def begin_with_a_device(self) -> None:
+        self.enrol(USERS[0], NAMES[0], alone=True)
+        person = self.model.people[USERS[0]]
+        [device] = person.devices.values()
+        self.server.prove(device.key, device.code(device.expected(START_S)))
+        device.last = device.clock_step(START_S)
+        person.pending.clear()
 
     @rule(user=st.sampled_from(USERS))
     def add(self, user: str) -> None:
@@ -168,7 +186,7 @@ class PeopleMachine(RuleBasedStateMachine):
             self.server.set_cutover(at_s)
             self.model.cutover_s = at_s
 
-    @rule(user=st.sampled_from(USERS), delta_s=st.sampled_from((None, 0, 60, HOUR_S, 5 * DAY_S, 7 * DAY_S + 1)))
+    @rule(user=st.sampled_from(USERS), delta_s=st.sampled_from((60, HOUR_S, 5 * DAY_S, None, 0, 7 * DAY_S + 1)))
     def set_fallback(self, user: str, delta_s: float | None) -> None:
         now_s = self.now()
         until_s = None if delta_s is None else now_s + delta_s
@@ -186,6 +204,7 @@ class PeopleMachine(RuleBasedStateMachine):
         else:
             call()
             person.fallback_s = until_s or 0.0
+            self.attempt(user, "00000000", None, named=False)
 
     # devices
 
@@ -314,11 +333,23 @@ class PeopleMachine(RuleBasedStateMachine):
             self.refused(Rejected, lambda: server.prove(device.key, "00000000"), "unknown-device")
             self.refused(Rejected, lambda: server.delete(device.key), "unknown-device")
             self.refused(Rejected, lambda: server.enrol(user, "gift"), "unknown-user")
-            assert all(one.user == other for one in server.list())
+            assert all(one.user == other for one in (*server.list(), *server.people()))
 
     @rule(seconds=st.sampled_from((5.0, 60.0, 61.0, float(HOUR_S), DAY_S - 1.0, float(DAY_S))))
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    @precondition(lambda self: any(one.fallback_s > self.clock.now() for one in self.model.people.values()))
+    @rule()
+    def wait_for_the_end_of_a_fallback(self) -> None:
+        ends = (one.fallback_s for one in self.model.people.values())
+        self.clock.wait_until(min(end for end in ends if end > self.clock.now()))
+
+    @precondition(lambda self: self.now() and any(one.pending for one in self.model.people.values()))
+    @rule(almost=st.booleans())
+    def wait_for_the_end_of_a_pending_device(self, almost: bool) -> None:
+        ends = [until_s for one in self.model.people.values() for until_s in one.pending.values()]
+        self.clock.wait_until(min(ends) - almost)
 
     @precondition(lambda self: (self.model.cutover_s or 0) > self.clock.now())
     @rule()

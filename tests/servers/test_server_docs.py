@@ -1,4 +1,4 @@
-"""docs/SERVER.md: its table is the permissions', and its commands run as they stand."""
+"""docs/SERVER.md and docs/WEB.md: the table of routes is the permissions', and the commands run as they stand."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.servers import routes
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "SERVER.md").read_text("utf-8")
+SERVER, WEB = ((ROOT / "docs" / name).read_text("utf-8") for name in ("SERVER.md", "WEB.md"))
 
 
 def test_the_table_is_current() -> None:
-    assert routes.text() in PAGE, "python -m tests.servers.routes"
+    assert routes.text() in SERVER, "python -m tests.servers.routes"
 
 
-def test_its_blocks_run_as_they_stand(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [(SERVER, "refused: exit code 4"), (WEB, "open http://127.0.0.1:")],
+    ids=["SERVER.md", "WEB.md"],
+)
+def test_its_blocks_run_as_they_stand(tmp_path: Path, page: str, said: str) -> None:
     program = tmp_path / "bin" / "provision"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m provision "$@"\n')
@@ -27,7 +34,7 @@ def test_its_blocks_run_as_they_stand(tmp_path: Path) -> None:
     work.mkdir()
     done = subprocess.run(
         ["sh", "-eu"],
-        input="".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)),
+        input="".join(re.findall(r"^```sh\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)),
         cwd=work,
         env={**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -35,4 +42,4 @@ def test_its_blocks_run_as_they_stand(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "refused: exit code 4" in done.stdout
+    assert said in done.stdout

@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("folder", ["kernel", "pcsc", "udev", "foreign", "families"])
+@pytest.mark.parametrize("folder", ["kernel", "pcsc", "udev", "foreign", "families", "web"])
 def test_it_is_collected_without_what_its_lane_installs(folder: str, tmp_path: Path) -> None:
     hidden = "raise ModuleNotFoundError('hidden by a test')\n"
-    for name in ("smartcard", "ykman", "yubikit"):
+    for name in ("smartcard", "ykman", "yubikit", "playwright"):
         (tmp_path / f"{name}.py").write_text(hidden)
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", f"tests/{folder}"]
     done = subprocess.run(

@@ -65,14 +65,24 @@ Since = Annotated[float, Query(allow_inf_nan=False, description="only what was d
 Limit = Annotated[int, Query(ge=1, le=PAGE, description="how many entries at most")]
 
 
+class _Service(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The way in is said rather than done by FastAPI's own: the API token is looked at where the work is done, and
+        once is enough."""
+        told = super().openapi()
+        told["components"]["securitySchemes"] = {_SCHEME: {"type": "http", "scheme": "bearer"}}
+        return told
+
+
 def create_app(worker: Worker, aside: Aside) -> FastAPI:
     """The ASGI application on a `worker`, which stays the caller's to close. `aside`: where it searches."""
-    app = FastAPI(
+    app = _Service(
         title="hwtoken server",
         version="1",
         description="Checks codes of hardware tokens and apps, and keeps who has which. docs/SERVER.md tells more.",
         docs_url=None,  # FastAPI's page runs scripts from another host, where API tokens are typed in
         redoc_url=None,
+        redirect_slashes=False,  # it would redirect to where the Host header says
         responses=problems.RESPONSES,
     )
     app.state.worker = worker
@@ -82,8 +92,6 @@ def create_app(worker: Worker, aside: Aside) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _misshapen)
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_middleware(Limits)
-    # Said rather than done by FastAPI's own: the API token is looked at where the work is done, and once is enough.
-    app.openapi()["components"]["securitySchemes"] = {_SCHEME: {"type": "http", "scheme": "bearer"}}
     return app
 
 
@@ -274,14 +282,8 @@ async def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], 
             "this needs an API token", code="unauthenticated", hint="send it as `Authorization: Bearer hwt_...`"
         )
 
-    def job(server: EmbeddedServer) -> T:
-        holder = server.holder(api_token.strip())
-        own_only = holder.user if route.scope(holder.role) is Scope.OWN else None
-        with server.acting_as(holder.name, own_only=own_only):
-            return act(server)
-
     worker: Worker = request.app.state.worker
-    return await worker.run(job)
+    return await worker.run_as(api_token.strip(), route, act)
 
 
 def _decoded(base32: str) -> Secret:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.service.permissions import Route, Scope
 
 T = TypeVar("T")
 
@@ -31,6 +32,20 @@ class Worker:
     async def run(self, job: Callable[[EmbeddedServer], T]) -> T:
         """What `job` returns or raises. One that has begun is finished, even if nobody waits for it any more."""
         return await asyncio.wrap_future(self._thread.submit(job, self._server))
+
+    async def run_as(self, api_token: str, route: Route, act: Callable[[EmbeddedServer], T]) -> T:
+        """`act`, in the name of whoever has `api_token`, as far as `route` lets them.
+
+        Raises Rejected (unauthenticated, forbidden), and what `act` raises.
+        """
+
+        def job(server: EmbeddedServer) -> T:
+            holder = server.holder(api_token)
+            own_only = holder.user if route.scope(holder.role) is Scope.OWN else None
+            with server.acting_as(holder.name, own_only=own_only):
+                return act(server)
+
+        return await self.run(job)
 
     def close(self) -> None:
         """After what was asked for is done."""

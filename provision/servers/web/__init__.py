@@ -1,0 +1,13 @@
+"""The page for people and the support desk: HTML made here, on the worker of the service, without scripts.
+
+pages      every page, and whose it is                                data
+sessions   who is signed in: ids, limits, what is shown once          pure, but for its table
+origin     whether a form was sent by a page of ours                  pure
+words      states, times and refusals as a person would say them      pure
+visit      one request of somebody who is signed in
+entrance   sign in, sign out
+people     a person's own devices
+desk       other people's, for those who help
+render     templates, QR codes
+app        all of it as one ASGI application
+"""
