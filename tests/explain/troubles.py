@@ -13,7 +13,7 @@ from firmware_sim.oscillator_state import BatteryEvent
 from firmware_sim.temperature import TemperatureProfile
 from provision.model import Algorithm, OtpParameters
 from provision.station.explain.case import Explanation
-from tests.explain.office import ANN, COLLEAGUES, DAY, START, TOTP, WEEK, WEEKS, Office, Token
+from tests.explain.office import ANN, COLLEAGUES, DAY, START, TOTP, WEEK, WEEKS, MachineClock, Office, Token
 
 Trouble = Callable[[Office], Explanation]
 
@@ -156,6 +156,7 @@ def mistyped_at_login(office: Office) -> Explanation:
 def mistyped_and_the_desk_is_wrong(office: Office) -> Explanation:
     """Its clock is: what it says of the server's is nothing to go by."""
     _usual(office)
+    office.desk_clock = MachineClock(office.true)  # of its own, also where it has none to compare the server's with
     office.desk_clock.error_s = office.rng.choice((-1, 1)) * office.rng.uniform(60, 4000)
     office.type(ANN, "000000")
     office.today()

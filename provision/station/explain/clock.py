@@ -65,8 +65,9 @@ class Clock:
         return max(least, low), min(greatest, high)
 
     def offset_at(self, unix_s: Fraction) -> Interval:
-        """The same a few days earlier, if it was the same clock then: if it did not jump in between."""
-        low, high = self.offset_s
+        """A few days earlier, if it did not jump in between, by what is seen of it alone: what was known before
+        narrows it only as long as nothing has happened, which is the question."""
+        low, high = seen_offset(self.seen)
         rates = Model(self.seen.b).rate_error_ppm if self.now is None else self.now.rate_error_ppm
         moved = [rate * (unix_s - self.seen.b) / PPM for rate in rates]
         return low + min(moved), high + max(moved)

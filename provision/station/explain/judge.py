@@ -148,7 +148,8 @@ def _behind(case: Case, others: Crowd, token: Read) -> Explanation:
     if not agrees_with_the_station(case) and may_be_the_servers(case, token, made):
         if others.limps:
             return replace(so_far, what=f"{made.what}; but others were refused today, too")
-        if not others.fitting and made.name != DRIFT and made.jump_s is not None:
+        is_unsaid = case.server_ahead_s is not None or not others.fitting
+        if is_unsaid and made.name != DRIFT and made.jump_s is not None:
             return replace(so_far, what=f"{made.what}; or it is the server's clock that moved")
     if made.name == DRIFT and not _drifted_far(case, token, made):
         what = f"{made.what}, which drift alone does not explain: it was moved a little, or somebody typed late"
@@ -230,7 +231,7 @@ def _certainty(case: Case, token: Read, made: Clock) -> Certainty:
 
 def _drifted_far(case: Case, token: Read, made: Clock) -> bool:
     """Whether drift alone can have brought the clock out of the window, and it is out of it for certain."""
-    (low, high), (least, greatest) = made.offset_s, surely_taken(case, token)
+    (low, high), (least, greatest) = seen_offset(made.seen), surely_taken(case, token)
     if least <= high and low <= greatest:
         return False
     return _drift_since_login_s(case, made) >= token.device.parameters.time_step_s

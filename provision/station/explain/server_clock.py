@@ -48,13 +48,12 @@ def agrees_with_the_station(case: Case) -> bool:
 
 
 def _two_of_three(ahead_s: Interval, seen_s: Interval | None, others: Crowd) -> Explanation | None:
-    """The server's clock and the station's differ: what the token's, or everybody's, was until now, decides."""
+    """The server's clock and the station's differ: what the token's, or everybody's, was until now, decides. None where
+    neither says that it is the server's."""
     what = f"the server's clock is {_beside(ahead_s)} this station's"
     witnesses = [one for one in (seen_s, others.moved_s) if one is not None and not holds(one)]
     if any(low <= ahead_s[1] and ahead_s[0] <= high for low, high in witnesses):
         return Explanation(SERVER_CLOCK, Certainty.CERTAIN, f"{what}, and so the tokens say", since_s=others.since_s)
-    if seen_s is None or (seen_s[0] <= ahead_s[1] and ahead_s[0] <= seen_s[1]):
-        return Explanation(SERVER_CLOCK, Certainty.LIKELY, f"{what}, if it is not this station's that is wrong")
     return None
 
 
@@ -65,8 +64,8 @@ def about_the_server(so_far: Explanation, case: Case, others: Crowd) -> Explanat
         return so_far.without("the server's clock: it is where this station's clock is")
     if case.server_ahead_s is not None:
         return so_far.left_open(
-            f"why the server's clock is {_beside(case.server_ahead_s)} this station's; the token says that it is "
-            "right: compare both with NTP"
+            f"the server's clock: it is {_beside(case.server_ahead_s)} this station's, and the token does not say that "
+            "it is wrong: compare both with NTP"
         )
     if others.limps:
         return so_far.left_open(
