@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-explain test-udev test-packaging test-pcsc test-kernel test-kernel-families test-web bench clean
+.PHONY: demo test lint test-foreign test-crash test-explain test-udev test-packaging test-pcsc test-kernel test-kernel-families test-service test-web bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -50,6 +50,11 @@ test-pcsc: $(VENV)/.dev
 test-packaging: $(VENV)/.dev
 	@sh tests/packaging/install.sh
 	@$(BIN)/python -m pytest -m packaging tests/packaging $(PYTEST_ARGS)
+
+# The server over HTTP as a process: crowds, kills, restarts, and Schemathesis, which asks what its OpenAPI page lets it think of.
+test-service: $(VENV)/.dev
+	@PYTHON=$(BIN)/python sh tests/service/install.sh
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m service tests/service tests/servers $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev

@@ -1,9 +1,9 @@
 #!/bin/sh
-# What `make test-packaging` needs: Debian's own Python, and what makes a bare root and its users. As root on a bare Debian
-# 12; at once when all is there.
+# What `make test-packaging` needs: Debian's own Python and git, and what makes a bare root and its users. As root on a bare
+# Debian 12; at once when all is there.
 set -eu
 
-PACKAGES="python3 python3-venv util-linux mount passwd"
+PACKAGES="git python3 python3-venv util-linux mount passwd"
 
 # shellcheck disable=SC2086  # one word for each package
 missing=$(for package in $PACKAGES; do

@@ -8,6 +8,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from provision.clock import ManualClock
 from provision.errors import ProvisionError, Rejected, Unreachable
 from provision.otp import code_at
@@ -17,6 +19,8 @@ from provision.servers.embedded.audit import Action, Outcome
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.roles import Role
 from tests.servers.live import Serving, serving
+
+pytestmark = pytest.mark.service
 
 START_S = 1_767_225_600.0
 NOW = USUAL.step_at(START_S)

@@ -23,6 +23,8 @@ from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.roles import Role
 from tests.servers.live import Serving, serving
 
+pytestmark = pytest.mark.service
+
 START_S = 1_767_225_600.0
 TOTP = OtpParameters()
 NOW = TOTP.step_at(START_S)
