@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint test-foreign test-crash test-udev test-packaging test-pcsc test-kernel test-kernel-families test-web bench clean
+.PHONY: demo test lint test-foreign test-crash test-explain test-udev test-packaging test-pcsc test-kernel test-kernel-families test-service test-web bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -30,6 +30,10 @@ test-foreign: $(VENV)/.dev
 test-crash: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m crash tests/crash $(PYTEST_ARGS)
 
+# Everything that can go wrong with a token's codes, many times each: no cause is named wrongly. Minutes.
+test-explain: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m explain tests/explain $(PYTEST_ARGS)
+
 # The real udev applies the shipped rules to recorded tokens. Needs root: the tests see a /dev and a /run of their own.
 test-udev: $(VENV)/.dev
 	@sh tests/udev/install.sh
@@ -42,8 +46,15 @@ test-pcsc: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pcsc tests/pcsc tests/families $(PYTEST_ARGS)
 
 # The wheel in bare environments, without Unix, and in a bare root where the commands of ci/ run as an unprivileged user.
+# Needs root.
 test-packaging: $(VENV)/.dev
+	@sh tests/packaging/install.sh
 	@$(BIN)/python -m pytest -m packaging tests/packaging $(PYTEST_ARGS)
+
+# The server over HTTP as a process: crowds, kills, restarts, and Schemathesis, which asks what its OpenAPI page lets it think of.
+test-service: $(VENV)/.dev
+	@PYTHON=$(BIN)/python sh tests/service/install.sh
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m service tests/service tests/servers $(PYTEST_ARGS)
 
 # A Linux with USB, in a guest under QEMU, enumerates the token. Needs root on Debian for the first installation.
 test-kernel: $(VENV)/.dev

@@ -19,15 +19,15 @@ def write_new(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name as durable as its bytes. Windows has no such call, and needs none."""
+def sync_directory(directory: Path) -> None:
+    """Make new names in it as durable as the files' bytes. Windows has no such call, and needs none."""
     if os.name != "posix":
         return
     fd = os.open(directory, os.O_RDONLY)

@@ -61,7 +61,9 @@ SERVER = {
     "cutover": ("provision.cli.server_migration:cutover", "say until when there is an old way"),
     "fallback": ("provision.cli.server_migration:fallback", "send somebody to the old way for a while"),
     "report": ("provision.cli.server_migration:report", "tell who has which devices, and who would be locked out"),
-    "backup": ("provision.cli.serve_command:backup", "copy it while it is in use"),
+    "backup": ("provision.cli.server_copies:backup", "copy it while it is in use"),
+    "restore": ("provision.cli.server_copies:restore", "make a server of a backup"),
+    "rotate-key": ("provision.cli.server_copies:rotate_key", "seal its seeds under a new key"),
     "serve": ("provision.cli.serve_command:serve", "answer over HTTP"),
     "api-token": ("provision.cli.main:api_token", "say who may come to a server over HTTP"),
 }

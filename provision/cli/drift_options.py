@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -71,6 +71,11 @@ def read_codes(context: Context, file: str | None) -> list[str]:
         codes = [context.secrets.line(None, prompt=prompt, option="--codes") for prompt in ("Code", "Next code")]
     else:
         codes = context.secrets.read(file, "--codes").decode("ascii", "replace").splitlines()
+    return checked_codes(codes)
+
+
+def checked_codes(codes: Sequence[str]) -> list[str]:
+    """The same, without the spaces that people read them with. Raises InputError."""
     codes = ["".join(code.split()) for code in codes if code.strip()]
     if not 1 <= len(codes) <= 3:
         raise InputError(f"--codes holds {len(codes)} codes", hint="one to three, one a line")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from provision.cli.context import Context, common_options
-from provision.cli.drift_options import allowance_options, codes_option, read_codes
+from provision.cli.drift_options import allowance_options, checked_codes, codes_option, read_codes
 from provision.cli.explain_text import plain, plain_everybody, told, told_everybody
+from provision.cli.output import note
 from provision.cli.station_options import open_server, server_option
 from provision.drift.history import Allowance
 from provision.drift.profiles import PROFILES
 from provision.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from provision.station.desk import Desk
+    from provision.station.desk import Asked, Desk
+
+_WHEN_IT_CHANGES = "Press Enter when the code on the token changes (or type it, if nobody can see it change)"
 
 
 @click.command("explain")
@@ -39,7 +43,8 @@ def explain(
 ) -> None:
     """Say why the codes of a person, or of one token, are refused, and what to do about it.
 
-    Asks for two codes that followed each other. Looked at in this order: the server's clock, the account, a code used
+    Asks for two codes that followed each other, and when the first one appeared, which shows the clock to a few
+    seconds. Looked at in this order: the server's clock, the account, a code used
     twice, another of the person's devices, the token's clock, its seed. The seed stays where it is; the server counts
     these questions and writes them down.
     """
@@ -75,13 +80,33 @@ def _one(
 ) -> None:
     from provision.station.explain.judge import explain as explain_one
 
-    def codes() -> tuple[str, ...] | None:
-        if no_codes or not desk.can_match:
+    def ask(again: bool) -> Asked | None:
+        if no_codes or (again and codes_file is not None):
             return None
-        given = tuple(read_codes(context, codes_file))
-        if len(given) < 2 or len({len(code) for code in given}) != 1:
-            raise InputError("two codes in a row are needed, of as many digits", hint="one fits some clock by chance")
-        return given
+        if codes_file is not None:
+            return _asked(desk, read_codes(context, codes_file), None)
+        if again:
+            note("These codes fit nowhere. One may have been misread: two new ones, please.")
+        return _by_telephone(context, desk)
 
-    found = explain_one(desk, who, codes, PROFILES["embedded"], allowance)
+    found = explain_one(desk, who, ask, PROFILES["embedded"], allowance)
     context.result(plain(found), told(found))
+
+
+def _by_telephone(context: Context, desk: Desk) -> Asked:
+    """Asked for, and the moment of the first one's appearance with it."""
+    first = context.secrets.line_or_enter(_WHEN_IT_CHANGES, option="--codes")
+    changed_s = None
+    if not first:
+        changed_s = desk.now()
+        first = context.secrets.line(None, prompt="The code that it shows now", option="--codes")
+    second = context.secrets.line(None, prompt="The next code", option="--codes")
+    return _asked(desk, checked_codes([first, second]), changed_s)
+
+
+def _asked(desk: Desk, codes: Sequence[str], changed_s: float | None) -> Asked:
+    from provision.station.desk import Asked
+
+    if len(codes) < 2 or len({len(code) for code in codes}) != 1:
+        raise InputError("two codes in a row are needed, of as many digits", hint="one fits some clock by chance")
+    return Asked(tuple(codes), desk.now(), changed_s)

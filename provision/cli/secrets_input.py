@@ -66,6 +66,12 @@ class SecretInput:
         except UnicodeDecodeError:
             raise InputError(f"{_named(file or '-')} is not UTF-8 text") from None
 
+    def line_or_enter(self, prompt: str, *, option: str) -> str:
+        """Asked for, where nothing is an answer, too. Raises UsageError."""
+        _require_terminal(prompt, option)
+        typed: str = click.prompt(prompt, default="", show_default=False, hide_input=True, err=True)
+        return typed
+
     def lines(self, file: str, *, option: str) -> Iterator[str]:
         """The lines of a file, each read when it is wanted: somebody may be typing them."""
         if file != "-":
@@ -101,16 +107,18 @@ class SecretInput:
 
     def _line(self, file: str | None, prompt: str, option: str, *, confirm: bool) -> bytes:
         if file is None:
-            if not has_terminal():
-                raise UsageError(
-                    f"there is no terminal to ask for: {prompt}", hint=f"give {option} FILE, or - for stdin"
-                )
+            _require_terminal(prompt, option)
             typed: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
             return typed.encode("utf-8", "surrogateescape")
         line = self.read(file, option).removesuffix(b"\n").removesuffix(b"\r")
         if not line or b"\n" in line:
             raise InputError(f"{_named(file)} ({option}) does not hold one line")
         return line
+
+
+def _require_terminal(prompt: str, option: str) -> None:
+    if not has_terminal():
+        raise UsageError(f"there is no terminal to ask for: {prompt}", hint=f"give {option} FILE, or - for stdin")
 
 
 def has_terminal() -> bool:

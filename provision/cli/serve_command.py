@@ -1,4 +1,4 @@
-"""`provision server serve | backup`: an embedded server over HTTP, and a copy of it."""
+"""`provision server serve`: an embedded server over HTTP."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @click.option(
     "--listen",
     "where",
-    metavar="[HOST:]PORT",
+    metavar="[HOST:]PORT|fd:N",
     default="127.0.0.1:0",
-    help="Where to listen (default: a free port of this machine, which is told).",
+    help="Where to listen (default: a free port of this machine, which is told). fd:N: a socket that is handed on.",
 )
 @click.option("--tls-cert-file", metavar="FILE", type=click.Path(path_type=Path), help="The certificate (chain), PEM.")
 @click.option("--tls-key-file", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
@@ -78,19 +78,3 @@ def serve(
             uvicorn.run([listener])
     finally:
         worker.close()
-
-
-@click.command("backup")
-@click.argument("copy", type=click.Path(path_type=Path))
-@server_file_option
-@common_options
-def backup(context: Context, copy: Path, server_address: str) -> None:
-    """Copy a server, while it is in use, to the file COPY and its key beside it: `embedded:COPY` is a server too.
-
-    Whoever has both files has every seed. Codes that were used after the copy was made are new to it.
-    """
-    from provision.servers.embedded.backup import back_up
-    from provision.servers.embedded.keys import key_path
-
-    back_up(server_file(server_address), copy)
-    context.result({"server": f"embedded:{copy}", "key_file": str(key_path(copy))}, f"{copy} and {key_path(copy)}")

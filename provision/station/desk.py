@@ -23,13 +23,17 @@ Login = tuple[Fraction, int]  # when it was received, Unix seconds by the server
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The codes that somebody read out. `at_s`: when the last one was, Unix seconds."""
+    """The codes that somebody read out. `at_s`: when the last one was, Unix seconds. `changed_s`: when the first one
+    was seen to appear, None if nobody looked."""
 
     codes: tuple[str, ...] = field(repr=False)
     at_s: float
+    changed_s: float | None = None
 
     def first_s(self, parameters: OtpParameters) -> int:
         """When the first one appeared, if each was read out at once."""
+        if self.changed_s is not None:
+            return int(self.changed_s)
         return int(self.at_s) - (len(self.codes) - 1) * parameters.time_step_s
 
 
@@ -41,7 +45,17 @@ class Desk:
         self._clock = clock
 
     def now(self) -> float:
-        return self._clock.now()
+        """Unix seconds by the server's clock: what codes are compared with."""
+        return self._server.now()
+
+    def server_ahead_s(self) -> tuple[Fraction, Fraction] | None:
+        """By how much the server's clock is ahead of this station's, at the least and at the most; None if it is the
+        same clock."""
+        if ServerCapability.NOW not in self._server.capabilities:
+            return None
+        before_s = Fraction(self._clock.now())
+        server_s = Fraction(self._server.now())
+        return server_s - Fraction(self._clock.now()), server_s - before_s
 
     @property
     def window_steps(self) -> tuple[int, int]:
@@ -56,6 +70,16 @@ class Desk:
     def devices(self) -> Sequence[Device]:
         """Of everybody, those whose codes come from a clock."""
         return [device for device in self._server.list() if device.parameters.oath_type is OathType.TOTP]
+
+    def counters(self) -> Sequence[Device]:
+        """Of everybody, those whose codes come from a counter."""
+        return [device for device in self._server.list() if device.parameters.oath_type is OathType.HOTP]
+
+    def fallback_until_s(self, user: str) -> float | None:
+        """Until when the server sends this person to the old way and looks at no code; None if it does not."""
+        if ServerCapability.MIGRATE not in self._server.capabilities:
+            return None
+        return next((person.fallback_until_s for person in self._server.people() if person.user == user), None)
 
     def logins(self, device: Device) -> list[Login]:
         """Accepted codes, oldest first, since the token's clock was last set."""

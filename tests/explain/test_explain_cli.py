@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 
 from provision.cli.main import main
-from tests.explain.office import ANN, Office, slow
+from provision.clock import ManualClock
+from provision.model import OathType, OtpParameters, Secret
+from provision.servers.backend import Registration
+from provision.servers.embedded.backend import EmbeddedServer
+from provision.station.desk import Asked
+from tests.explain.office import ANN, Office
+from tests.explain.troubles import slow
 
 
 class Call(NamedTuple):
     """What the desk has, in a folder: the server, the time, and two codes in a row."""
 
     folder: Path
-    seen: tuple[str, ...]
+    asked: Asked
+
+    def set_clock(self, now_s: float) -> None:
+        (self.folder / "clock").write_text(str(now_s))
 
     @property
     def server(self) -> tuple[str, ...]:
@@ -36,9 +51,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Call:
     slow(office)
     call = Call(folder, office.codes())
     office.server.close()
-    (folder / "clock").write_text(str(office.true.now()))
+    call.set_clock(call.asked.at_s)
     call.codes.touch(mode=0o600)
-    call.codes.write_text("\n".join(call.seen))
+    call.codes.write_text("\n".join(call.asked.codes))
     return call
 
 
@@ -71,7 +86,7 @@ def test_one_screen_for_people(call: Call, capsys: pytest.CaptureFixture[str]) -
         assert f"\n{head} " in f"\n{screen}"
     assert len(screen.splitlines()) <= 24
     assert max(map(len, screen.splitlines())) <= 100
-    assert not any(code in screen for code in call.seen)
+    assert not any(code in screen for code in call.asked.codes)
 
 
 def test_without_codes_it_says_what_is_unknown(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +115,17 @@ def test_what_it_cannot_do(
     assert words in explained(call, capsys, *arguments, exit_code=exit_code)["error"]["message"]
 
 
+def test_a_counter_has_no_clock(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    server = EmbeddedServer(call.folder / "server.db", ManualClock(call.asked.at_s), os.urandom)
+    server.register(
+        Registration(UUID(int=77), "gus", "fob", None, Secret(b"k" * 20), OtpParameters(oath_type=OathType.HOTP))
+    )
+    server.close()
+    error = explained(call, capsys, "gus", exit_code=2)["error"]
+    assert "counter" in error["message"]
+    assert "resync" in error["hint"]
+
+
 @pytest.mark.parametrize("codes", ["", "123456", "123456\n12345678", "123456\nabcdef"])
 def test_what_are_no_two_codes(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, codes: str) -> None:
     path = tmp_path / "codes"
@@ -115,3 +141,76 @@ def test_who_asks_too_often_is_told_when_to_ask_again(call: Call, capsys: pytest
     error = explained(call, capsys, ANN, "--codes", str(call.codes), exit_code=4)["error"]
     assert "too often" in error["message"]
     assert "minutes" in error["hint"]
+
+
+class Telephone:
+    """`provision explain` at a terminal, and whoever types there."""
+
+    def __init__(self, master: int) -> None:
+        self._master, self.shown = master, ""
+
+    def answer(self, prompt: str, line: str) -> None:
+        """`line`, to the question that ends with `prompt`."""
+        while not self.shown.rstrip().endswith(f"{prompt}:"):
+            self.shown += os.read(self._master, 1024).decode()
+        os.write(self._master, line.encode() + b"\n")
+        self.shown += "|"
+
+
+@contextmanager
+def telephone(call: Call) -> Iterator[tuple[Telephone, subprocess.Popen[str]]]:
+    master, slave = os.openpty()
+    program = [sys.executable, "-m", "provision", "explain", ANN, *call.server, "--json"]
+    with subprocess.Popen(
+        program, stdin=slave, stdout=subprocess.PIPE, stderr=slave, start_new_session=True, text=True
+    ) as process:
+        os.close(slave)
+        try:
+            yield Telephone(master), process
+        finally:
+            process.kill()
+            os.close(master)
+
+
+WHEN = "nobody can see it change)"
+
+
+def test_enter_at_the_change_shows_the_clock_to_a_few_seconds(call: Call) -> None:
+    assert call.asked.changed_s is not None
+    call.set_clock(call.asked.changed_s)
+    with telephone(call) as (desk, process):
+        desk.answer(WHEN, "")
+        desk.answer("shows now", call.asked.codes[0])
+        call.set_clock(call.asked.at_s)
+        desk.answer("next code", call.asked.codes[1])
+        out, _ = process.communicate(timeout=60)
+    found = json.loads(out)
+    assert found["cause"] == "clock-drift"
+    low, high = found["offset_s"]
+    assert high - low <= 7
+    assert not any(code in desk.shown for code in call.asked.codes)
+
+
+def test_enter_at_no_change_is_not_believed(call: Call) -> None:
+    """The next code came after 12 s: there was no change when the key was pressed."""
+    call.set_clock(call.asked.at_s - 12)
+    with telephone(call) as (desk, process):
+        desk.answer(WHEN, "")
+        desk.answer("shows now", call.asked.codes[0])
+        call.set_clock(call.asked.at_s)
+        desk.answer("next code", call.asked.codes[1])
+        out, _ = process.communicate(timeout=60)
+    low, high = json.loads(out)["offset_s"]
+    assert high - low > 30
+
+
+def test_codes_that_fit_nowhere_are_asked_for_again(call: Call) -> None:
+    first, second = call.asked.codes
+    with telephone(call) as (desk, process):
+        desk.answer(WHEN, second)  # in the wrong order
+        desk.answer("next code", first)
+        desk.answer(WHEN, first)
+        desk.answer("next code", second)
+        out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["cause"] == "clock-drift"
+    assert "fit nowhere" in desk.shown

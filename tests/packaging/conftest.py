@@ -55,7 +55,19 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     dist, wheels = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("wheels")
     source = dist / "source"
-    tracked = run("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    # Whoever runs this lane is root, and the clone may be somebody's.
+    listed = (
+        "-c",
+        f"safe.directory={ROOT}",
+        "-C",
+        ROOT,
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    )
+    tracked = run("git", *listed).split("\0")
     for name in filter(None, tracked):  # a clean copy: nothing that lies about here gets into the wheel
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())

@@ -68,6 +68,8 @@ def test_the_server_is_served_from_the_wheel_with_its_extra(serving: Venv, tmp_p
             place = server.stdout.readline().strip()
             with urllib.request.urlopen(f"{place}/openapi.json", timeout=20) as answer:
                 assert "/v1/check" in json.load(answer)["paths"]
+            with urllib.request.urlopen(place, timeout=20) as answer:  # and its pages, which are no modules
+                assert b"<form" in answer.read()
         finally:
             server.terminate()
 

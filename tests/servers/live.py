@@ -34,14 +34,16 @@ class Serving:
 
 
 @contextmanager
-def serving(path: Path, *more: str) -> Iterator[Serving]:
-    """The server on `path` and a free port, stopped at the end as a service manager stops it."""
+def serving(path: Path, *more: str, pass_fds: tuple[int, ...] = ()) -> Iterator[Serving]:
+    """The server on `path` and a free port, stopped at the end as a service manager stops it. `pass_fds`: sockets that
+    it is handed."""
     process = subprocess.Popen(
         [sys.executable, "-m", "provision", "server", "serve", "--server", f"embedded:{path}", "--json", *more],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        pass_fds=pass_fds,
     )
     assert process.stdout is not None
     try:

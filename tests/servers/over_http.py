@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+from fastapi import FastAPI
+
 from provision.cli.seed_search import COMMAND
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.service.app import create_app
@@ -15,11 +17,17 @@ from provision.servers.service.worker import Worker
 
 
 class Service:
-    """An app, its worker and its event loop, which runs while somebody asks."""
+    """An app, its worker and its event loop, which runs while somebody asks. FastAPI takes a while to compile its
+    routes, so all share one app, unless they have an `own_app` to put more into."""
 
-    def __init__(self, open_server: Callable[[], EmbeddedServer]) -> None:
+    _shared: FastAPI | None = None
+
+    def __init__(self, open_server: Callable[[], EmbeddedServer], *, own_app: bool = False) -> None:
         self.worker = Worker(open_server)
-        self.app = create_app(self.worker, Aside(COMMAND))
+        if own_app or Service._shared is None:
+            self.app = create_app(self.worker, Aside(COMMAND))
+        if not own_app:
+            Service._shared = self.app = Service._shared or self.app
         self.scheme = "http"
         self._runner = asyncio.Runner()
 
@@ -82,6 +90,7 @@ class Service:
         async def send(message: Any) -> None:
             said.append(dict(message))
 
+        self.app.state.worker = self.worker
         await self.app(scope, receive, send)
         answer = b"".join(message.get("body", b"") for message in said[1:])
         return said[0]["status"], {k.decode(): v.decode() for k, v in said[0]["headers"]}, answer

@@ -343,6 +343,18 @@ def test_unknown_ways(world: World) -> None:
         assert (answer[0], answer[1]["code"]) == (status, named)
 
 
+def test_a_wrong_method_is_told_the_right_ones(world: World) -> None:
+    """Of all routes of a path (RFC 9110 section 15.5.6), not of the first one."""
+    for target, allowed in (("/v1/check", "POST"), ("/v1/devices", "GET, POST"), ("/v1/people", "DELETE, GET, POST")):
+        status, headers, _ = world.service.ask("TRACE", target)
+        assert (status, headers["allow"]) == (405, allowed)
+
+
+def test_who_is_unknown_is_told_nothing_of_their_question(world: World) -> None:
+    status, _, _ = world.service.ask("POST", "/v1/devices/any/search", b'{"codes": [], "first_s": 0}')
+    assert status == 401
+
+
 def test_a_defect_tells_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

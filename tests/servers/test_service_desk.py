@@ -33,6 +33,8 @@ from provision.servers.service.aside import Aside
 from provision.station import seed_search
 from tests.servers.live import serving
 
+pytestmark = pytest.mark.service
+
 NOW_S = 1_767_225_600
 DAY_S = 86_400
 TOTP = OtpParameters()

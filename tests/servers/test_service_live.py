@@ -30,6 +30,8 @@ from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.roles import Role
 from tests.servers.live import Serving, certificate, serving
 
+pytestmark = pytest.mark.service
+
 START_S = 1_767_225_600.0
 TOTP = OtpParameters()
 NOW = TOTP.step_at(START_S)
@@ -301,6 +303,9 @@ def test_a_client_that_never_finishes_what_it_says(monkeypatch: pytest.MonkeyPat
         (("--listen", "127.0.0.1:x"), 2, "is no place to listen at"),
         (("--listen", "127.0.0.1:65536"), 2, "is no place to listen at"),
         (("--listen", "203.0.113.1:0"), 2, "cannot listen at"),
+        (("--listen", "fd:x"), 2, "is no listening socket"),
+        (("--listen", "fd:0"), 2, "is no listening socket"),
+        (("--listen", "fd:9999"), 2, "is no listening socket"),
         (("--tls-cert-file", "x"), 2, "needs a certificate and its key"),
         (("--tls-cert-file", "nowhere", "--tls-key-file", "nowhere"), 9, "cannot be read"),
         (("--tls-cert-file", "server.db", "--tls-key-file", "server.db"), 9, "cannot be used"),

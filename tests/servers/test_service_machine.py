@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from provision.servers.backend import ServerBackend
@@ -10,6 +11,8 @@ from provision.servers.remote import RemoteServer
 from provision.servers.roles import Role
 from tests.servers.over_http import Service
 from tests.servers.server_machine import ServerMachine
+
+pytestmark = pytest.mark.service
 
 
 class RemoteMachine(ServerMachine):

@@ -113,7 +113,7 @@ class Desk(_Populated):
     def __init__(self, made: Made, folder: Path) -> None:
         super().__init__(made, folder)
         self.clock = ManualClock(NOW_S)
-        self.service = Service(self.open)
+        self.service = Service(self.open, own_app=True)
         mount(self.service.app, self.service.worker, self.clock, random.Random(3).randbytes)
 
     def visitor(self, role: Role) -> Visitor:

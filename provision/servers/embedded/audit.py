@@ -31,6 +31,8 @@ class Action(enum.Enum):
     REMOVE_PERSON = "remove-person"
     SET_FALLBACK = "set-fallback"
     SET_CUTOVER = "set-cutover"
+    RESTORE = "restore"  # the file is a backup that was put back
+    ROTATE_KEY = "rotate-key"
 
 
 @enum.unique

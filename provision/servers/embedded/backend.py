@@ -38,6 +38,7 @@ from provision.servers.embedded.devices import StoredDevice
 from provision.servers.embedded.enrolling import Enrolling
 from provision.servers.embedded.migrating import Migrating
 from provision.servers.embedded.names import clean, folded
+from provision.servers.embedded.rotation import Rotating
 from provision.servers.embedded.throttle import Failures
 from provision.servers.roles import Role
 
@@ -47,7 +48,7 @@ def open_address(rest: str, clock: Clock, _credential: Credential) -> EmbeddedSe
     return EmbeddedServer(Path(rest), clock, os.urandom)
 
 
-class EmbeddedServer(Enrolling, Migrating):
+class EmbeddedServer(Enrolling, Migrating, Rotating):
     """A ServerBackend (provision/servers/backend.py) in a file. Processes may share the file; threads, no instance.
 
     A refused code is charged, and an accepted one spent, in the very transaction that judged it, before the caller
@@ -125,7 +126,7 @@ class EmbeddedServer(Enrolling, Migrating):
                 name=name,
                 serial=serial,
                 fingerprint=fingerprint,
-                sealed=self._keys.seal(secret, device_id, parameters),
+                sealed=self._sealed(secret, device_id, parameters),
                 parameters=parameters,
                 disabled=False,
                 drift_steps=0,

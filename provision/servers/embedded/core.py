@@ -33,9 +33,8 @@ class ServerFile(Closing):
         self._own_only: str | None = None
         self._storage = storage.Storage(path)
         try:
-            self._keys = keys.SeedKeys(keys.load_key(keys.key_path(path)), random)
             check_value, self._policy = self._storage.identity()
-            self._keys.require_database(check_value, path)
+            self._keys = keys.SeedKeys(keys.key_of(path, check_value), random)
         except BaseException:
             self._storage.close()
             raise
@@ -93,7 +92,25 @@ class ServerFile(Closing):
         return code_source(self._secret(device), device.parameters, allow_short_seed=True)
 
     def _secret(self, device: StoredDevice) -> Secret:
+        try:
+            return self._keys.unseal(device.sealed, device.device_id, device.parameters)
+        except Unreachable:
+            if not self._renewed_keys():
+                raise
         return self._keys.unseal(device.sealed, device.device_id, device.parameters)
+
+    def _sealed(self, secret: Secret, device_id: str, parameters: OtpParameters) -> bytes:
+        """Under the key that the database has now, for which this is part of a transaction."""
+        self._renewed_keys()
+        return self._keys.seal(secret, device_id, parameters)
+
+    def _renewed_keys(self) -> bool:
+        """Whether another process has rotated the key; it is then the one that is used from here on."""
+        check_value = self._storage.key_check()
+        if check_value == self._keys.check_value:
+            return False
+        self._keys = keys.SeedKeys(keys.key_of(self._storage.path, check_value), self._random)
+        return True
 
     def _found(self, db: sqlite3.Connection, device_id: str) -> StoredDevice:
         device = devices.by_id(db, device_id)

@@ -194,6 +194,10 @@ def spent_step(db: sqlite3.Connection, fingerprint: bytes, parameters: OtpParame
     return None if row is None else int(row[0])
 
 
+def set_sealed(db: sqlite3.Connection, device: StoredDevice, sealed: bytes) -> None:
+    db.execute("UPDATE device SET sealed = ? WHERE device_id = ?", (sealed, device.device_id))
+
+
 def set_accepted(db: sqlite3.Connection, device: StoredDevice, step: int, drift_steps: int) -> None:
     db.execute(
         "UPDATE device SET last_step = ?, drift_steps = ? WHERE device_id = ?", (step, drift_steps, device.device_id)

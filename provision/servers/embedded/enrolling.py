@@ -55,7 +55,7 @@ class Enrolling(ServerFile):
                 name=name,
                 serial=None,
                 fingerprint=self._keys.fingerprint(secret),
-                sealed=self._keys.seal(secret, device_id, parameters),
+                sealed=self._sealed(secret, device_id, parameters),
                 parameters=parameters,
                 disabled=False,
                 drift_steps=0,

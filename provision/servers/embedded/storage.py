@@ -101,6 +101,12 @@ class Storage:
             ).fetchone()
         return row[0], Policy(*row[1:])
 
+    def key_check(self) -> bytes:
+        """The key's check value as it is now, in the caller's transaction if there is one."""
+        with self._named():
+            (check_value,) = self._connection.execute("SELECT key_check FROM server").fetchone()
+        return bytes(check_value)
+
     def _require_ours(self) -> None:
         with self._named():
             (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()

@@ -12,10 +12,11 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from provision.errors import InputError, ProvisionError, Rejected, Unreachable
 from provision.model import Secret
-from provision.servers.backend import Acceptance, Device, HistoryEntry, Person, Registration
+from provision.servers.backend import Acceptance, Device, HistoryEntry, Person, Registration, SeedSide
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.embedded.questions import require_codes
 from provision.servers.plain import plain_fits
@@ -240,8 +241,11 @@ async def matching_steps(request: Request, device_id: str, given: StepsGiven) ->
 
 @_serves(permissions.SEARCH, response_model=FitsTold)
 async def search(request: Request, device_id: str, given: SearchGiven) -> dict[str, Any]:
-    require_codes(given.codes)
-    side = await _done(request, permissions.SEARCH, lambda server: server.seed_side(device_id))
+    def seed_side(server: EmbeddedServer) -> SeedSide:
+        require_codes(given.codes)
+        return server.seed_side(device_id)
+
+    side = await _done(request, permissions.SEARCH, seed_side)
     aside: Aside = request.app.state.aside
     return plain_fits(await aside.search(side, given.codes, given.first_s))
 
@@ -308,7 +312,7 @@ async def _misshapen(_request: Request, error: Exception) -> JSONResponse:
     return problems.answer(InputError(f"{where}: {first['msg']}", hint="see /openapi.json"))
 
 
-async def _unrouted(_request: Request, error: Exception) -> JSONResponse:
+async def _unrouted(request: Request, error: Exception) -> JSONResponse:
     """What the framework itself refuses."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
@@ -317,4 +321,12 @@ async def _unrouted(_request: Request, error: Exception) -> JSONResponse:
         refusal = Rejected("not by this method", code="no-such-method", hint="see /openapi.json")
     else:
         refusal = InputError("the body is not JSON")
-    return problems.answer(refusal)
+    told = problems.answer(refusal)
+    if error.status_code == 405:
+        told.headers["Allow"] = ", ".join(_methods(request.url.path))
+    return told
+
+
+def _methods(path: str) -> list[str]:
+    """All that it is served by (RFC 9110 section 15.5.6): the framework tells those of one route of it."""
+    return sorted(route.method for route in permissions.ROUTES if compile_path(route.path)[0].match(path)) or ["GET"]

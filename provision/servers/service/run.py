@@ -63,12 +63,15 @@ class PatientProtocol(H11Protocol):
 
 
 def listen(where: str) -> socket.socket:
-    """A listening socket at `HOST:PORT` or `PORT` of this machine; port 0 takes a free one. Raises UsageError."""
+    """A listening socket at `HOST:PORT` or `PORT` of this machine; port 0 takes a free one. `fd:N`: one that whoever
+    started this process has made. Raises UsageError."""
+    if where.startswith("fd:"):
+        return _inherited(where)
     host, _, port = where.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise UsageError(
-            f"{where!r} is no place to listen at", hint="use PORT or HOST:PORT, for example 127.0.0.1:8443"
+            f"{where!r} is no place to listen at", hint="use PORT or HOST:PORT, for example 127.0.0.1:8443, or fd:3"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -77,6 +80,18 @@ def listen(where: str) -> socket.socket:
         raise UsageError(
             f"cannot listen at {where}: {error.strerror}", hint="another program may listen there"
         ) from None
+
+
+def _inherited(where: str) -> socket.socket:
+    number = where.removeprefix("fd:")
+    try:
+        listener = socket.socket(fileno=int(number))
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except (ValueError, OSError):
+        listens = 0
+    if not listens or listener.family not in (socket.AF_INET, socket.AF_INET6):
+        raise UsageError(f"{where!r} is no listening socket", hint="a service manager hands on its first one as fd:3")
+    return listener
 
 
 def url_of(listener: socket.socket, tls: TlsFiles | None) -> str:

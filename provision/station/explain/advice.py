@@ -29,6 +29,8 @@ _ADVICE = {
         "`provision server enable {device}`, once that is known",
     ),
     "waiting": ("wait until then, and use a new code", "tell the person to wait for the next code after a mistake"),
+    "fallback": ("log in by the old way", "`provision server fallback {user} --end`, when the token is well again"),
+    "pending": ("`provision server prove {device}`, with the code that it shows", _GOOD),
     "replayed": ("wait for the token's next code, and use it once", _GOOD),
     "other-device": (
         "use the code of the device that is asked for",
@@ -46,6 +48,7 @@ _ADVICE = {
     "digits": (_LET_IN, "register the token anew, with the number of digits that it has"),
     "undecided": ("let the person in another way until that is known", "what would decide it stands under UNKNOWN"),
 }
+CAUSES = frozenset(_ADVICE)  # those with an advice of their own: the others are clocks, below, and mistakes in a seed
 _SEED = (
     _LET_IN,
     "read the seed file again, in the right way, and register the token anew; look at the rest of its box",
@@ -62,7 +65,7 @@ def advised(found: Explanation, case: Case, profile: Profile) -> Explanation:
         now, for_good = _clock(found, device, profile, case.now_s)
     else:
         now, for_good = _ADVICE.get(found.cause, _SEED)
-    called = {"serial": device.serial or device.name, "device": device.serial or device.device_id}
+    called = {"user": device.user, "serial": device.serial or device.name, "device": device.serial or device.device_id}
     return replace(found, now=now.format(**called), for_good=for_good.format(**called))
 
 

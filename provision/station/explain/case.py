@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from provision.drift.estimate import Estimate, Interval, Model
@@ -12,11 +12,13 @@ from provision.drift.history import Allowance
 from provision.drift.observation import Observation
 from provision.drift.outlook import Outlook
 from provision.servers.backend import Attempt, Device
-from provision.station.desk import Asked, Login
+from provision.station.desk import Asked, Fit, Login
 
 LATELY_S = 7 * 86_400  # how far back logins, accepted and refused, are looked at
 # What a quartz does in its first years, and a prediction over a drawer's time has to allow for (facts: 3 ppm at most).
 AGEING_PPM_PER_YEAR = Fraction(5)
+# From a code's appearing to the desk's key: seen, said over the telephone, pressed.
+_SAYING_SO_S = 5
 
 
 @enum.unique
@@ -29,7 +31,8 @@ class Certainty(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Case:
     """`person`: the user name. `owned`: their devices. `meant`: those that the question is about. `asked`: None without
-    codes. `attempts`: everybody's, lately."""
+    codes. `attempts`: everybody's, lately. `server_ahead_s`: of the station's clock, None where both are one.
+    `fallback_until_s`: until when the person is sent to the old way."""
 
     person: str | None
     owned: Sequence[Device]
@@ -40,6 +43,8 @@ class Case:
     window_steps: tuple[int, int]
     follows: bool
     allowance: Allowance
+    server_ahead_s: Interval | None
+    fallback_until_s: float | None
 
     def refusals(self) -> list[Attempt]:
         """Of this person, since the last login that was accepted."""
@@ -71,6 +76,25 @@ class Explanation:
     now: str = ""
     for_good: str = ""
 
+    def named(
+        self,
+        cause: str,
+        what: str,
+        certainty: Certainty = Certainty.CERTAIN,
+        *,
+        since_s: tuple[float, float] | None = None,
+    ) -> Explanation:
+        """The same, decided."""
+        return replace(self, cause=cause, what=what, certainty=certainty, since_s=since_s or self.since_s)
+
+    def without(self, excluded: str) -> Explanation:
+        """The same, with something excluded."""
+        return replace(self, excluded=(*self.excluded, excluded))
+
+    def left_open(self, unknown: str) -> Explanation:
+        """The same, with what nobody could look at, or would decide."""
+        return replace(self, unknown=(*self.unknown, unknown))
+
 
 def model_for(device: Device, logins: Sequence[Login], allowance: Allowance) -> Model:
     """What is taken for granted of a token's clock."""
@@ -91,6 +115,21 @@ def observation(device: Device, login: Login, allowance: Allowance) -> Observati
         delay_s=allowance.delay_s,
         server_error_s=allowance.server_error_s,
     )
+
+
+def observation_of_asked(device: Device, asked: Asked, fit: Fit, allowance: Allowance) -> Observation:
+    """What the codes that were read out say of the clock; the appearing of the first one says most, unless the last
+    one came too soon after it: then somebody pressed a key and saw nothing change."""
+    read = observation(device, (Fraction(asked.at_s), fit.step), allowance)
+    if asked.changed_s is None:
+        return read
+    changed_s, first = Fraction(asked.changed_s), fit.step - len(asked.codes) + 1
+    appeared = Observation.of_edge(
+        before_s=changed_s - _SAYING_SO_S - allowance.server_error_s,
+        after_s=changed_s + allowance.server_error_s,
+        device_s=Fraction(device.parameters.step_start(first)),
+    )
+    return appeared if read.lo - appeared.hi <= read.b - appeared.a else read
 
 
 def seen_offset(seen: Observation) -> Interval:

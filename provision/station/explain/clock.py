@@ -12,16 +12,26 @@ from provision.drift.history import Allowance
 from provision.drift.jumps import named
 from provision.drift.observation import PPM, Observation
 from provision.drift.outlook import present
-from provision.drift.places import DAY_S, likely, near
+from provision.drift.places import DAY_S, Place, likely, near
 from provision.servers.backend import Device
 from provision.station.desk import Asked, Fit, Login
-from provision.station.explain.case import Certainty, holds, jump, model_for, observation, seen_offset, with_rate
+from provision.station.explain.case import (
+    Certainty,
+    holds,
+    jump,
+    model_for,
+    observation,
+    observation_of_asked,
+    seen_offset,
+    with_rate,
+)
 
 DRIFT, STEP_OR_RATE = "clock-drift", "step-or-rate"
 LOST_TIME, WRONG = "lost-time", "set-wrong"
 _LOST = "it lost {} at once: it stood still for a while (a weak battery, or a new one), or somebody set it back"
 _IN_USE_S = 1800  # zones are whole or half hours; the few at quarters are not worth a wrong name
 _WIDEST_ZONE_S = 14 * 3600
+_SET_TO_S = 30  # how well a clock is set, and how far it drifts until somebody asks
 _ZONE_NAMES = ("daylight-saving", "time-zone")
 
 
@@ -41,9 +51,26 @@ class Clock:
     decides: str = ""
 
     @property
+    def is_close(self) -> bool:
+        """Whether a code was seen to appear, which shows the clock to a few seconds."""
+        return self.seen.lo == self.seen.hi
+
+    @property
     def offset_s(self) -> Interval:
-        """What is known of the offset now."""
-        return seen_offset(self.seen) if self.now is None else self.now.offset_at(self.seen.b)
+        """What is known of the offset now: what is seen, and what was known before narrows it."""
+        least, greatest = seen_offset(self.seen)
+        if self.now is None:
+            return least, greatest
+        low, high = self.now.offset_at(self.seen.b)
+        return max(least, low), min(greatest, high)
+
+    def offset_at(self, unix_s: Fraction) -> Interval:
+        """A few days earlier, if it did not jump in between, by what is seen of it alone: what was known before
+        narrows it only as long as nothing has happened, which is the question."""
+        low, high = seen_offset(self.seen)
+        rates = Model(self.seen.b).rate_error_ppm if self.now is None else self.now.rate_error_ppm
+        moved = [rate * (unix_s - self.seen.b) / PPM for rate in rates]
+        return low + min(moved), high + max(moved)
 
     @property
     def since_s(self) -> tuple[float, float] | None:
@@ -55,7 +82,7 @@ class Clock:
 
 def clock(device: Device, logins: Sequence[Login], asked: Asked, fit: Fit, allowance: Allowance) -> Clock:
     """`logins`: accepted ones, oldest first. `fit`: where the codes fit with the seed on record."""
-    seen = observation(device, (Fraction(asked.at_s), fit.step), allowance)
+    seen = observation_of_asked(device, asked, fit, allowance)
     model = model_for(device, logins, allowance)
     earlier = [observation(device, login, allowance) for login in logins]
     before = present(model, earlier, diagnose(model, earlier)) if earlier else None
@@ -92,8 +119,8 @@ def clock(device: Device, logins: Sequence[Login], asked: Asked, fit: Fit, allow
             beside_s,
             "two codes in a week: a clock that was moved stays where it is, another rate goes further",
         )
-    name, what, certainty = _jumped(beside_s, fit, logins)
-    return Clock(name, what, certainty, seen, before, alone, beside_s)
+    name, what = _jumped(beside_s, _place(seen, asked.at_s, device.registered_s), fit, logins)
+    return Clock(name, what, Certainty.LIKELY, seen, before, alone, beside_s)
 
 
 def drifted(offset_s: Interval) -> str:
@@ -115,10 +142,7 @@ def _unknown_before(device: Device, seen: Observation, at_s: float, model: Model
     wander_s = model.wander_s
     if offset_s[0] <= fastest + wander_s and offset_s[1] >= slowest - wander_s:
         return Clock(DRIFT, drifted(offset_s), Certainty.LIKELY, seen, None, now)
-    place = next(
-        (one for one in likely(int(at_s), int(device.registered_s)) if one.begin_s <= seen.lo < one.end_s),
-        near(int(at_s)),
-    )
+    place = _place(seen, at_s, device.registered_s)
     if place.reason == "near-now":
         return Clock(
             STEP_OR_RATE,
@@ -134,17 +158,33 @@ def _unknown_before(device: Device, seen: Observation, at_s: float, model: Model
     return Clock(place.reason, place.what, Certainty.LIKELY, seen, None, now)
 
 
-def _jumped(jump_s: Interval, fit: Fit, logins: Sequence[Login]) -> tuple[str, str, Certainty]:
+def _place(seen: Observation, at_s: float, born_s: float) -> Place:
+    """The likeliest that holds the time that it shows."""
+    for place in likely(int(at_s), int(born_s)):
+        is_date_by_chance = place.reason == "wrong-date" and seen.lo >= born_s and not _keeps_the_time(seen)
+        if place.begin_s <= seen.lo < place.end_s and not is_date_by_chance:
+            return place
+    return near(int(at_s))
+
+
+def _keeps_the_time(seen: Observation) -> bool:
+    """Whether it shows the time of day of some zone. Whoever sets a wrong date sets the right time; a clock that began
+    anew within its life shows some date and some time."""
+    low, high = seen_offset(seen)
+    return (low - _SET_TO_S) // _IN_USE_S != (high + _SET_TO_S) // _IN_USE_S
+
+
+def _jumped(jump_s: Interval, place: Place, fit: Fit, logins: Sequence[Login]) -> tuple[str, str]:
     """Of a clock that no rate brings where it is."""
     if (zone := _zone(jump_s)) is not None:
-        return (*zone, Certainty.LIKELY)
+        return zone
     # A clock that stood still shows nothing earlier than before; the date that it shows now is mere chance.
     went_back = fit.step < logins[-1][1]
     if jump_s[1] < 0 and (not went_back or fit.name in ("near-now", WRONG, "stopped")):
-        return LOST_TIME, _LOST.format(_size(jump_s)), Certainty.LIKELY
+        return LOST_TIME, _LOST.format(_size(jump_s))
     if fit.name in ("near-now", "stopped"):
-        return WRONG, f"it was set to a wrong time, {_size(jump_s)} ahead", Certainty.LIKELY
-    return fit.name, fit.what, Certainty.LIKELY
+        return WRONG, f"it was set to a wrong time, {_size(jump_s)} ahead"
+    return (place.reason, place.what) if fit.name == "wrong-date" else (fit.name, fit.what)
 
 
 def _zone(jump_s: Interval) -> tuple[str, str] | None:
