@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.servers import story
+
+pytestmark = pytest.mark.service
 
 
 def test_five_people_move_over(tmp_path: Path) -> None:
