@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,6 @@ from provision.cli.context import Context, common_options
 from provision.cli.output import note
 from provision.cli.server_file import server_file, server_file_option
 from provision.errors import UsageError
-
-if TYPE_CHECKING:
-    from provision.servers.embedded.backend import EmbeddedServer
 
 
 @click.command("serve")
@@ -45,27 +41,22 @@ def serve(
         from provision.servers.service import run
         from provision.servers.service.app import create_app
         from provision.servers.service.aside import Aside
-        from provision.servers.service.worker import Worker
-        from provision.servers.web.app import mount
+        from provision.servers.web.app import create_site, mount
+        from provision.servers.web.visit import Front
     except ModuleNotFoundError as error:
         raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
     from provision.cli import seed_search
     from provision.servers.embedded.backend import EmbeddedServer
 
-    def open_file() -> EmbeddedServer:
-        server = EmbeddedServer(path, context.clock, os.urandom)
+    tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
+    with EmbeddedServer(path, context.clock, os.urandom) as server:
         if behind_s := server.stepped_back_s():
             note(
                 f"warning: the clock stands {behind_s:.0f} s before the last thing that was done here: until it has "
                 "caught up, codes that are right now are refused as used"
             )
-        return server
-
-    tls = None if tls_cert_file is None or tls_key_file is None else run.TlsFiles(tls_cert_file, tls_key_file)
-    worker = Worker(open_file)
-    try:
-        app = create_app(worker, Aside(seed_search.COMMAND))
-        mount(app, worker, context.clock, os.urandom)
+        app = create_app(server, Aside(seed_search.COMMAND))
+        mount(app, create_site(Front.of(server, context.clock, os.urandom)))
         uvicorn = run.prepare(app, tls)
         with run.listen(where) as listener:
             if not run.stays_on_this_machine(listener) and tls is None:
@@ -76,5 +67,3 @@ def serve(
             url = run.url_of(listener, tls)
             context.result({"server": url}, url)
             uvicorn.run([listener])
-    finally:
-        worker.close()

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from provision.cli.seed_search import COMMAND
+from provision.clock import Clock, ManualClock
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.service.app import create_app
 from provision.servers.service.aside import Aside
-from provision.servers.service.worker import Worker
+from provision.servers.web.app import create_site, mount
+from provision.servers.web.visit import Front
 
 
 class Service:
-    """An app, its worker and its event loop, which runs while somebody asks. FastAPI takes a while to compile its
-    routes, so all share one app, unless they have an `own_app` to put more into."""
+    """An app with its pages, on a server of its own, and an event loop that runs while somebody asks. FastAPI takes a
+    while to compile its routes, so all share one app. `clock`: the pages'."""
 
-    _shared: FastAPI | None = None
+    _compiled: tuple[FastAPI, Starlette] | None = None
 
-    def __init__(self, open_server: Callable[[], EmbeddedServer], *, own_app: bool = False) -> None:
-        self.worker = Worker(open_server)
-        if own_app or Service._shared is None:
-            self.app = create_app(self.worker, Aside(COMMAND))
-        if not own_app:
-            Service._shared = self.app = Service._shared or self.app
+    def __init__(self, open_server: Callable[[], EmbeddedServer], clock: Clock | None = None) -> None:
+        self.server = open_server()
+        self._front = Front.of(self.server, clock or ManualClock(), random.Random(3).randbytes)
+        if Service._compiled is None:
+            app, site = create_app(self.server, Aside(COMMAND)), create_site(self._front)
+            mount(app, site)
+            Service._compiled = app, site
+        self._app, self._site = Service._compiled
         self.scheme = "http"
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
         self._runner.close()
-        self.worker.close()
+        self.server.close()
 
     def __enter__(self) -> Service:
         return self
@@ -90,7 +96,7 @@ class Service:
         async def send(message: Any) -> None:
             said.append(dict(message))
 
-        self.app.state.worker = self.worker
-        await self.app(scope, receive, send)
+        self._app.state.server, self._site.state.front = self.server, self._front
+        await self._app(scope, receive, send)
         answer = b"".join(message.get("body", b"") for message in said[1:])
         return said[0]["status"], {k.decode(): v.decode() for k, v in said[0]["headers"]}, answer

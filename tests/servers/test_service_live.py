@@ -272,13 +272,11 @@ def test_a_client_that_never_finishes_what_it_says(monkeypatch: pytest.MonkeyPat
     from provision.servers.service import run
     from provision.servers.service.app import create_app
     from provision.servers.service.aside import Aside
-    from provision.servers.service.worker import Worker
 
     monkeypatch.setattr(run, "HEAD_S", 0.05)
     world = World(tmp_path)
-    worker = Worker(world.file)
-    with contextlib.closing(worker), run.listen("127.0.0.1:0") as listener:
-        server = run.prepare(create_app(worker, Aside(COMMAND)), None)
+    with world.file() as file, run.listen("127.0.0.1:0") as listener:
+        server = run.prepare(create_app(file, Aside(COMMAND)), None)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

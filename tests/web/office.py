@@ -22,7 +22,6 @@ from provision.otp import code_at
 from provision.servers.backend import Device, Registration
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.roles import Role
-from provision.servers.web.app import mount
 from tests.servers.live import serving
 from tests.servers.over_http import Service
 from tests.web.visitor import Page, Visitor
@@ -113,8 +112,7 @@ class Desk(_Populated):
     def __init__(self, made: Made, folder: Path) -> None:
         super().__init__(made, folder)
         self.clock = ManualClock(NOW_S)
-        self.service = Service(self.open, own_app=True)
-        mount(self.service.app, self.service.worker, self.clock, random.Random(3).randbytes)
+        self.service = Service(self.open, self.clock)
 
     def visitor(self, role: Role) -> Visitor:
         """Somebody who signed in, where that role may."""

@@ -3,7 +3,7 @@
 permissions  every route, and who may take it                         data
 messages     what comes in, where it is not a noun of the seam itself
 problems     errors <-> status codes
-worker       the one thread that owns the file
+acting       in whose name, and how far
 app          the routes
 limits       bodies and clients that would take too much
 run          sockets, TLS, uvicorn

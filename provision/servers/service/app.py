@@ -21,6 +21,7 @@ from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.embedded.questions import require_codes
 from provision.servers.plain import plain_fits
 from provision.servers.service import permissions, problems
+from provision.servers.service.acting import act_as
 from provision.servers.service.aside import Aside
 from provision.servers.service.limits import Limits
 from provision.servers.service.messages import (
@@ -50,7 +51,6 @@ from provision.servers.service.messages import (
     UserGiven,
 )
 from provision.servers.service.permissions import Route, Scope
-from provision.servers.service.worker import Worker
 
 PAGE = 1000  # entries of a log in one answer
 _LAST_ID = 2**63 - 1  # of SQLite
@@ -75,8 +75,8 @@ class _Service(FastAPI):
         return told
 
 
-def create_app(worker: Worker, aside: Aside) -> FastAPI:
-    """The ASGI application on a `worker`, which stays the caller's to close. `aside`: where it searches."""
+def create_app(server: EmbeddedServer, aside: Aside) -> FastAPI:
+    """The ASGI application on a `server`, which stays the caller's to close. `aside`: where it searches."""
     app = _Service(
         title="hwtoken server",
         version="1",
@@ -86,7 +86,7 @@ def create_app(worker: Worker, aside: Aside) -> FastAPI:
         redirect_slashes=False,  # it would redirect to where the Host header says
         responses=problems.RESPONSES,
     )
-    app.state.worker = worker
+    app.state.server = server
     app.state.aside = aside
     app.include_router(_router)
     app.add_exception_handler(ProvisionError, _refused)
@@ -111,14 +111,14 @@ def _serves(route: Route, **more: Any) -> Callable[[Handler], Handler]:
 
 @_serves(permissions.CHECK)
 async def check(request: Request, given: CodeGiven) -> Acceptance:
-    return await _done(
+    return _done(
         request, permissions.CHECK, lambda server: server.check(given.user, given.code, device_id=given.device_id)
     )
 
 
 @_serves(permissions.LIST)
 async def list_devices(request: Request, user: str | None = None) -> Devices:
-    return await _done(request, permissions.LIST, lambda server: Devices(server.list(user)))
+    return _done(request, permissions.LIST, lambda server: Devices(server.list(user)))
 
 
 @_serves(permissions.REGISTER, status_code=201)
@@ -131,22 +131,22 @@ async def register(request: Request, given: RegistrationGiven) -> Device:
         _decoded(given.secret.get_secret_value()),
         given.parameters(),
     )
-    return await _done(request, permissions.REGISTER, lambda server: server.register(registration))
+    return _done(request, permissions.REGISTER, lambda server: server.register(registration))
 
 
 @_serves(permissions.STATE)
 async def state(request: Request, device_id: str) -> Device:
-    return await _done(request, permissions.STATE, lambda server: server.device(device_id))
+    return _done(request, permissions.STATE, lambda server: server.device(device_id))
 
 
 @_serves(permissions.RENAME, status_code=204)
 async def rename(request: Request, device_id: str, given: NameGiven) -> None:
-    await _done(request, permissions.RENAME, lambda server: server.rename(device_id, given.name))
+    _done(request, permissions.RENAME, lambda server: server.rename(device_id, given.name))
 
 
 @_serves(permissions.DELETE, status_code=204)
 async def delete(request: Request, device_id: str, even_if_locked_out: bool = False) -> None:
-    await _done(
+    _done(
         request,
         permissions.DELETE,
         lambda server: server.delete(device_id, even_if_locked_out=even_if_locked_out),
@@ -155,37 +155,37 @@ async def delete(request: Request, device_id: str, even_if_locked_out: bool = Fa
 
 @_serves(permissions.RESYNC)
 async def resync(request: Request, device_id: str, given: CodesGiven) -> Acceptance:
-    return await _done(request, permissions.RESYNC, lambda server: server.resync(device_id, given.first, given.second))
+    return _done(request, permissions.RESYNC, lambda server: server.resync(device_id, given.first, given.second))
 
 
 @_serves(permissions.SET_DRIFT, status_code=204)
 async def set_drift(request: Request, device_id: str, given: DriftGiven) -> None:
-    await _done(request, permissions.SET_DRIFT, lambda server: server.set_drift(device_id, given.drift_steps))
+    _done(request, permissions.SET_DRIFT, lambda server: server.set_drift(device_id, given.drift_steps))
 
 
 @_serves(permissions.ASSIGN, status_code=204)
 async def assign(request: Request, device_id: str, given: UserGiven) -> None:
-    await _done(request, permissions.ASSIGN, lambda server: server.assign(device_id, given.user))
+    _done(request, permissions.ASSIGN, lambda server: server.assign(device_id, given.user))
 
 
 @_serves(permissions.UNASSIGN, status_code=204)
 async def unassign(request: Request, device_id: str) -> None:
-    await _done(request, permissions.UNASSIGN, lambda server: server.unassign(device_id))
+    _done(request, permissions.UNASSIGN, lambda server: server.unassign(device_id))
 
 
 @_serves(permissions.DISABLE, status_code=204)
 async def disable(request: Request, device_id: str) -> None:
-    await _done(request, permissions.DISABLE, lambda server: server.disable(device_id))
+    _done(request, permissions.DISABLE, lambda server: server.disable(device_id))
 
 
 @_serves(permissions.ENABLE, status_code=204)
 async def enable(request: Request, device_id: str) -> None:
-    await _done(request, permissions.ENABLE, lambda server: server.enable(device_id))
+    _done(request, permissions.ENABLE, lambda server: server.enable(device_id))
 
 
 @_serves(permissions.ENROL, status_code=201)
 async def enrol(request: Request, given: EnrolmentGiven) -> Enrolled:
-    made = await _done(
+    made = _done(
         request, permissions.ENROL, lambda server: server.enrol(given.user, given.name, parameters=given.parameters())
     )
     return Enrolled(made.device, made.otpauth.reveal().decode("ascii"))
@@ -193,50 +193,48 @@ async def enrol(request: Request, given: EnrolmentGiven) -> Enrolled:
 
 @_serves(permissions.PROVE)
 async def prove(request: Request, device_id: str, given: FirstCodeGiven) -> Acceptance:
-    return await _done(request, permissions.PROVE, lambda server: server.prove(device_id, given.code))
+    return _done(request, permissions.PROVE, lambda server: server.prove(device_id, given.code))
 
 
 @_serves(permissions.PEOPLE)
 async def people(request: Request) -> People:
-    return await _done(request, permissions.PEOPLE, lambda server: People(server.people()))
+    return _done(request, permissions.PEOPLE, lambda server: People(server.people()))
 
 
 @_serves(permissions.ADD_PEOPLE)
 async def add_people(request: Request, given: PeopleGiven) -> NewPeople:
-    return await _done(request, permissions.ADD_PEOPLE, lambda server: NewPeople(server.add_people(given.users)))
+    return _done(request, permissions.ADD_PEOPLE, lambda server: NewPeople(server.add_people(given.users)))
 
 
 @_serves(permissions.REMOVE_PERSON, status_code=204)
 async def remove_person(request: Request, user: str) -> None:
-    await _done(request, permissions.REMOVE_PERSON, lambda server: server.remove_person(user))
+    _done(request, permissions.REMOVE_PERSON, lambda server: server.remove_person(user))
 
 
 @_serves(permissions.SET_FALLBACK)
 async def set_fallback(request: Request, given: FallbackGiven) -> Person:
-    return await _done(request, permissions.SET_FALLBACK, lambda server: server.set_fallback(given.user, given.until_s))
+    return _done(request, permissions.SET_FALLBACK, lambda server: server.set_fallback(given.user, given.until_s))
 
 
 @_serves(permissions.CUTOVER)
 async def cutover(request: Request) -> Cutover:
-    return await _done(request, permissions.CUTOVER, lambda server: Cutover(server.cutover_s))
+    return _done(request, permissions.CUTOVER, lambda server: Cutover(server.cutover_s))
 
 
 @_serves(permissions.SET_CUTOVER, status_code=204)
 async def set_cutover(request: Request, given: CutoverGiven) -> None:
-    await _done(request, permissions.SET_CUTOVER, lambda server: server.set_cutover(given.cutover_s))
+    _done(request, permissions.SET_CUTOVER, lambda server: server.set_cutover(given.cutover_s))
 
 
 @_serves(permissions.EXPECTED)
 async def expected(request: Request) -> Expected:
-    return await _done(request, permissions.EXPECTED, lambda server: Expected(server.now(), *server.window_steps))
+    return _done(request, permissions.EXPECTED, lambda server: Expected(server.now(), *server.window_steps))
 
 
 @_serves(permissions.MATCH)
 async def matching_steps(request: Request, device_id: str, given: StepsGiven) -> Steps:
     steps = range(given.start, given.stop)
-    return await _done(
-        request, permissions.MATCH, lambda server: Steps(server.matching_steps(device_id, given.codes, steps))
-    )
+    return _done(request, permissions.MATCH, lambda server: Steps(server.matching_steps(device_id, given.codes, steps)))
 
 
 @_serves(permissions.SEARCH, response_model=FitsTold)
@@ -245,7 +243,7 @@ async def search(request: Request, device_id: str, given: SearchGiven) -> dict[s
         require_codes(given.codes)
         return server.seed_side(device_id)
 
-    side = await _done(request, permissions.SEARCH, seed_side)
+    side = _done(request, permissions.SEARCH, seed_side)
     aside: Aside = request.app.state.aside
     return plain_fits(await aside.search(side, given.codes, given.first_s))
 
@@ -256,7 +254,7 @@ async def attempts(request: Request, since_s: Since = 0, after: After = 0, limit
         found = server.numbered_attempts(since_s, after=after, limit=limit)
         return AttemptPage([attempt for _, attempt in found], found[-1][0] if len(found) == limit else None)
 
-    return await _done(request, permissions.ATTEMPTS, read)
+    return _done(request, permissions.ATTEMPTS, read)
 
 
 @_serves(permissions.HISTORY)
@@ -266,7 +264,7 @@ async def history(request: Request, device_id: str | None = None, after: After =
         entries = [HistoryEntry(one.device_id, one.at_s, one.step) for one in found if one.device_id is not None]
         return HistoryPage(entries, found[-1].audit_id if len(found) == limit else None)
 
-    return await _done(request, permissions.HISTORY, read)
+    return _done(request, permissions.HISTORY, read)
 
 
 @_serves(permissions.AUDIT)
@@ -275,10 +273,10 @@ async def audit(request: Request, device_id: str | None = None, after: After = 0
         found = server.audit(device_id, after=after, limit=limit)
         return AuditPage(found, found[-1].audit_id if len(found) == limit else None)
 
-    return await _done(request, permissions.AUDIT, read)
+    return _done(request, permissions.AUDIT, read)
 
 
-async def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], T]) -> T:
+def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], T]) -> T:
     """`act`, in the name of who asks. Raises Rejected (unauthenticated, forbidden), and what `act` raises."""
     scheme, _, api_token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
@@ -286,8 +284,8 @@ async def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], 
             "this needs an API token", code="unauthenticated", hint="send it as `Authorization: Bearer hwt_...`"
         )
 
-    worker: Worker = request.app.state.worker
-    return await worker.run_as(api_token.strip(), route, act)
+    server: EmbeddedServer = request.app.state.server
+    return act_as(server, api_token.strip(), route, act)
 
 
 def _decoded(base32: str) -> Secret:

@@ -1,4 +1,4 @@
-"""The page for people and the support desk: HTML made here, on the worker of the service, without scripts.
+"""The page for people and the support desk: HTML made here, without scripts.
 
 pages      every page, and whose it is                                data
 sessions   who is signed in: ids, limits, what is shown once          pure, but for its table

@@ -15,12 +15,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from provision.clock import Clock
 from provision.errors import ProvisionError, Rejected, Unreachable
-from provision.servers.service.worker import Worker
 from provision.servers.web import desk, entrance, pages, people, render
 from provision.servers.web.pages import Page
-from provision.servers.web.sessions import Random, Sessions, SignIns
 from provision.servers.web.visit import Front, NotSignedIn, Refused, Visit, arrive, redirect
 
 _OPEN: Mapping[Page, Callable[[Request, Front], Awaitable[Response]]] = {
@@ -51,11 +48,10 @@ HEADERS = {
 _log = logging.getLogger("provision.server")
 
 
-def mount(app: FastAPI, worker: Worker, clock: Clock, random: Random) -> None:
-    """Add the pages to the service `app`, and a way to them from its root."""
-    front = Front(worker, clock, Sessions(clock, random), SignIns(clock))
-    routes = [_route(page, _to_anybody(handler, front)) for page, handler in _OPEN.items()]
-    routes += [_route(page, _to_the_signed_in(page, handler, front)) for page, handler in _SIGNED_IN.items()]
+def create_site(front: Front) -> Starlette:
+    """All pages."""
+    routes = [_route(page, _to_anybody(handler)) for page, handler in _OPEN.items()]
+    routes += [_route(page, _to_the_signed_in(page, handler)) for page, handler in _SIGNED_IN.items()]
     site = Starlette(
         routes=routes,
         middleware=[Middleware(_Headers)],
@@ -69,6 +65,12 @@ def mount(app: FastAPI, worker: Worker, clock: Clock, random: Random) -> None:
         },
     )
     site.router.redirect_slashes = False  # as in the service
+    site.state.front = front
+    return site
+
+
+def mount(app: FastAPI, site: Starlette) -> None:
+    """Add the pages to the service `app`, and a way to them from its root."""
     app.mount(pages.ROOT + "/", site)
     for path in ("/", pages.ROOT):
         app.add_route(path, lambda _request: redirect(pages.HOME.path), include_in_schema=False)
@@ -78,20 +80,18 @@ def _route(page: Page, endpoint: Callable[[Request], Awaitable[Response]]) -> Ro
     return Route(page.path, endpoint, methods=[page.method])
 
 
-def _to_anybody(
-    handler: Callable[[Request, Front], Awaitable[Response]], front: Front
-) -> Callable[[Request], Awaitable[Response]]:
+def _to_anybody(handler: Callable[[Request, Front], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        return await handler(request, front)
+        return await handler(request, request.app.state.front)
 
     return endpoint
 
 
 def _to_the_signed_in(
-    page: Page, handler: Callable[[Visit], Awaitable[Response]], front: Front
+    page: Page, handler: Callable[[Visit], Awaitable[Response]]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        return await handler(await arrive(request, front, page))
+        return await handler(await arrive(request, request.app.state.front, page))
 
     return endpoint
 

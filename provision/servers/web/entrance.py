@@ -55,7 +55,7 @@ async def sign_in(request: Request, front: Front) -> RedirectResponse:
         return _back("wait")
     api_token = form.get("api_token", "").strip()
     try:
-        holder = await front.worker.run(lambda server: server.holder(api_token))
+        holder = front.server.holder(api_token)
     except Rejected:
         front.sign_ins.refused(address)
         return _back("unknown")

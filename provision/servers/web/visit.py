@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -14,10 +14,10 @@ from provision.clock import Clock
 from provision.errors import Rejected
 from provision.servers.embedded.api_tokens import ApiToken
 from provision.servers.embedded.backend import EmbeddedServer
-from provision.servers.service.worker import Worker
+from provision.servers.service.acting import act_as
 from provision.servers.web import origin, render
 from provision.servers.web.pages import ROOT, Page
-from provision.servers.web.sessions import Notice, Session, Sessions, SignIns
+from provision.servers.web.sessions import Notice, Random, Session, Sessions, SignIns
 
 COOKIE = "hwtoken"
 _MAX_FIELDS = 10
@@ -45,10 +45,15 @@ class Refused(Exception):
 class Front:
     """What all requests share."""
 
-    worker: Worker
+    server: EmbeddedServer
     clock: Clock
     sessions: Sessions
     sign_ins: SignIns
+
+    @classmethod
+    def of(cls, server: EmbeddedServer, clock: Clock, random: Random) -> Self:
+        """Before anybody has signed in."""
+        return cls(server, clock, Sessions(clock, random), SignIns(clock))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +83,23 @@ class Visit:
         found: str = self.request.path_params["device_id"]
         return found
 
-    async def done(self, act: Callable[[EmbeddedServer], T]) -> T:
+    def done(self, act: Callable[[EmbeddedServer], T]) -> T:
         """`act`, by the page's route. Raises NotSignedIn if the API token was just revoked, and what `act` raises."""
         assert self.page.takes is not None
-        return await self._unless_revoked(self.front.worker.run_as(self._api_token, self.page.takes, act))
+        takes = self.page.takes
+        return self._unless_revoked(lambda server: act_as(server, self._api_token, takes, act))
 
-    async def look(self) -> None:
+    def look(self) -> None:
         """Whether the API token is still good, which every page asks, also one that asks nothing else."""
-        await self._unless_revoked(self.front.worker.run(lambda server: server.holder(self._api_token)))
+        self._unless_revoked(lambda server: server.holder(self._api_token))
 
     @property
     def _api_token(self) -> str:
         return self.session.api_token.reveal().decode()
 
-    async def _unless_revoked(self, asked: Awaitable[T]) -> T:
+    def _unless_revoked(self, act: Callable[[EmbeddedServer], T]) -> T:
         try:
-            return await asked
+            return act(self.front.server)
         except Rejected as error:
             if error.code != "unauthenticated":
                 raise
@@ -137,7 +143,7 @@ async def arrive(request: Request, front: Front, page: Page) -> Visit:
     if session is None:
         raise NotSignedIn("over" if session_id else None)
     visit = Visit(request, front, page, session, await read_form(request) if page.method == "POST" else {})
-    await visit.look()
+    visit.look()
     if page.roles is None or visit.holder.role not in page.roles:
         raise Refused(403, "This page is not for you.")
     if page.method == "POST" and not session.is_own_form(visit.form.get("form_token", "")):
