@@ -173,16 +173,16 @@ def test_killed_under_two_hundred_clients_it_forgets_no_accepted_code_and_accept
 
 
 def test_it_lets_what_is_under_way_finish(world: World, running: Serving) -> None:
-    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
-        connection.request(
-            "POST", "/v1/check", json.dumps({"user": "alice", "code": code(NOW)}), headers_of(world.api_token)
-        )
-        until_heard(world, running)
+    body = json.dumps({"user": "alice", "code": code(NOW)}).encode()
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)) as connection:
+        connection.putrequest("POST", "/v1/check")
+        for name, value in (headers_of(world.api_token) | {"Content-Length": str(len(body))}).items():
+            connection.putheader(name, value)
+        connection.endheaders(body[:10])
+        until_heard(running)
         running.process.send_signal(signal.SIGTERM)
-        other.execute("ROLLBACK")
-    with contextlib.closing(connection):
+        until_it_stops(running)
+        connection.send(body[10:])
         response = connection.getresponse()
         assert (response.status, json.loads(response.read())["step"]) == (200, NOW)
 
@@ -191,11 +191,18 @@ def headers_of(api_token: Secret) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_token.reveal().decode()}", "Content-Type": "application/json"}
 
 
-def until_heard(world: World, running: Serving) -> None:
+def until_heard(running: Serving) -> None:
     """The event loop answers this after it has taken in what was sent before."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)) as connection:
         connection.request("GET", "/openapi.json")
         assert connection.getresponse().read()
+
+
+def until_it_stops(running: Serving) -> None:
+    """The first that it does is to listen no more."""
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:
+            socket.create_connection(("127.0.0.1", running.port), timeout=30).close()
 
 
 def test_over_tls(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
