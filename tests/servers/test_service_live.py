@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
