@@ -111,7 +111,9 @@ class TokenProcess:
         line = json.loads(self._process.stdout.readline() or "{}")
         if "address" not in line:
             raise BenchError(line.get("error") or self._told())
-        return line["address"], ControlClient(parse_address(line["control"]))
+        client = ControlClient(parse_address(line["control"]))
+        client.request("stop", when="hang-up")  # also when pytest is killed, and nobody is left to end it
+        return line["address"], client
 
     def _end(self) -> int:
         """Its exit code; negative if it had to be killed."""

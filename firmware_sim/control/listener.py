@@ -73,9 +73,15 @@ class ControlListener:
             connection.recv,
             connection.send,
             session,
-            lambda: self._drop(connection),
+            lambda: self._hung_up(connection),
         )
         self._connections[connection] = stream, session
+
+    def _hung_up(self, connection: socket.socket) -> None:
+        _, session = self._connections[connection]
+        self._drop(connection)
+        if session.is_lifeline:
+            self._dispatch({"op": "stop"})
 
     def _drop(self, connection: socket.socket) -> None:
         stream, _ = self._connections.pop(connection)

@@ -4,7 +4,8 @@
     reply   = {"ok": true, FIELD: VALUE, ...} | {"ok": false, "error": TEXT, "exit_code": N}
 
 Where others on the machine could reach the socket, the first line has to be {"secret": SECRET}. Whatever else comes
-is answered with an error that names it, and the connection lives on.
+is answered with an error that names it, and the connection lives on. {"op": "stop", "when": "hang-up"} makes the
+connection the simulation's lifeline: only here is known whose it is, so it is no operation of ops.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from firmware_sim.control.errors import ControlError
 
 MAX_LINE = 65_536  # bytes
+_STOP_AT_HANG_UP = {"op": "stop", "when": "hang-up"}
 
 Dispatch = Callable[[dict[str, Any]], dict[str, Any]]
 """Carries one request out and returns the fields of its reply. Raises ControlError."""
@@ -28,6 +30,7 @@ class ControlSession:
     def __init__(self, dispatch: Dispatch, secret: str | None) -> None:
         self._dispatch = dispatch
         self._secret = secret
+        self.is_lifeline = False  # whether the simulation is to end with this connection
         self._buffer = bytearray()
         self._overrun = False
 
@@ -63,6 +66,9 @@ class ControlSession:
             request = _parse(line)
             if self._secret is not None:
                 self._admit(request)
+                return _encode({"ok": True})
+            if request == _STOP_AT_HANG_UP:
+                self.is_lifeline = True
                 return _encode({"ok": True})
             return _encode({"ok": True, **self._dispatch(request)})
         except ControlError as error:

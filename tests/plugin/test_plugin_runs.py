@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +243,23 @@ def test_killed(token_process, monkeypatch):
     result = pytester.runpytest()
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*the simulator of * ended with -9*"])
+
+
+def test_killed_pytest_leaves_no_simulator_behind(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import os, pathlib, signal
+def test_killed(token_process):
+    pathlib.Path("control").write_text(str(token_process._bench._client._address.path))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    assert pytester.runpytest_subprocess().ret == -signal.SIGKILL
+    control = Path((pytester.path / "control").read_text(encoding="utf-8"))
+    patience_s = time.monotonic() + 20
+    while control.parent.exists():  # which goes last when it ends cleanly
+        assert time.monotonic() < patience_s
+        time.sleep(0.05)
 
 
 def test_a_test_may_stop_its_simulator_itself(pytester: pytest.Pytester) -> None:

@@ -45,6 +45,13 @@ def test_an_error_carries_its_exit_code(session: ControlSession) -> None:
     assert replies(session, b'{"op": "fail"}\n') == [{"ok": False, "error": "the thing failed", "exit_code": 6}]
 
 
+def test_a_lifeline_is_asked_for_in_these_words_only(session: ControlSession) -> None:
+    assert replies(session, b'{"op": "stop", "when": "later"}\n')[0]["echo"] == {"op": "stop", "when": "later"}
+    assert not session.is_lifeline
+    assert replies(session, b'{"op": "stop", "when": "hang-up"}\n') == [{"ok": True}]
+    assert session.is_lifeline
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [

@@ -68,6 +68,19 @@ def test_strangers_who_never_tell_the_secret_make_room(loop: Loop, tmp_path: Pat
     control.close()
 
 
+def test_with_its_lifeline_the_simulation_ends_and_with_no_other_connection(loop: Loop, tmp_path: Path) -> None:
+    done: list[object] = []
+    control = open_tcp(loop, tmp_path / "secret", os.urandom, lambda request: {"n": done.append(request["op"])})
+    for hello, expected in ((b"", []), (b'{"op": "stop", "when": "hang-up"}\n', ["stop"])):
+        with socket.create_connection((control.address.host, control.address.port)) as connection:  # type: ignore[union-attr]
+            connection.sendall(b'{"secret": "' + (tmp_path / "secret").read_bytes().strip() + b'"}\n' + hello)
+            _turn(loop)
+            assert done == []
+        _turn(loop)
+        assert done == expected
+    control.close()
+
+
 def _turn(loop: Loop) -> None:
     """Long enough for what is under way on the loopback interface."""
     turns = iter(range(20))
