@@ -56,7 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--require-link",
         dest="hwtoken_links",
-        default="",
+        action="append",
+        default=[],
         metavar="LINK[,LINK]",
         help=f"Run the tests of token_process on each of these ({', '.join(LINKS)}); one that does not work fails.",
     )
@@ -92,7 +93,10 @@ def _hardware(config: pytest.Config) -> RealToken | None:
 
 
 def _required_links(config: pytest.Config) -> tuple[str, ...]:
-    links = tuple(dict.fromkeys(link for link in config.getoption("hwtoken_links").split(",") if link))
+    given: list[str] = config.getoption("hwtoken_links")
+    links = tuple(dict.fromkeys(link.strip() for links in given for link in links.split(",")))
+    if "" in links:  # it would demand nothing, and nobody would notice
+        raise pytest.UsageError("--require-link has an empty name in it: is a variable empty that it is made of?")
     if strange := [link for link in links if link not in LINKS]:
         raise pytest.UsageError(f"--require-link does not know {', '.join(strange)}; there are {', '.join(LINKS)}")
     return links

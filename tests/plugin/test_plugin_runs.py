@@ -139,6 +139,13 @@ def test_a_required_link_that_is_missing_fails(pytester: pytest.Pytester) -> Non
     assert last_line(result).endswith("required and not run: vhci")
 
 
+def test_links_that_are_required_one_by_one_are_all_required(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(token_process): pass")
+    result = pytester.runpytest("--require-link=tcp", "--require-link=usbip, tcp")
+    result.assert_outcomes(passed=2)
+    assert last_line(result) == "hwtoken: links run: tcp 1, usbip 1; skipped 0"
+
+
 def test_a_required_link_that_no_test_uses_fails_the_run(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_in_process(token): pass")
     result = pytester.runpytest("--require-link=tcp")
@@ -169,6 +176,8 @@ def test_chosen(token_process):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        (["--require-link="], "--require-link has an empty name in it"),
+        (["--require-link=tcp,"], "--require-link has an empty name in it"),
         (["--require-link=smoke"], "--require-link does not know smoke; there are pty, tcp, usbip"),
         (["--token=tcp:127.0.0.1:1"], "wants --token-serial too"),
         (["--token-serial=SN-1"], "are for --token=ADDRESS"),
