@@ -7,6 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# The tests start hundreds of processes, and each would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint test-foreign test-crash test-explain test-udev test-packaging test-pcsc test-kernel test-kernel-families test-service test-web bench clean
 .DEFAULT_GOAL := demo
 

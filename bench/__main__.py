@@ -26,7 +26,7 @@ def start_ms(*command: str) -> float:
 def host_rows() -> list[Row]:
     machine, syncs = (statistics.median(times) * 1e3 for times in program.measure())
     checks, peer = server_checks.measure(), server_checks.measure_peer()
-    over_http, bare_route = http_checks.measure(), http_checks.measure_peer()
+    over_http, bare_route = http_checks.measure_both()
     return [
         Row(
             "`provision --help`",

@@ -44,8 +44,9 @@ def test_the_sdist_can_be_read_built_and_tested_by_others(built: Built) -> None:
     assert {name for name in tracked if not name.startswith(".")} <= names
 
 
-def test_the_demo_runs_from_the_wheel(bare: Venv, tmp_path: Path) -> None:
-    said = run(bare.bin / "provision", "demo", cwd=tmp_path, env=away(tmp_path))
+@pytest.mark.parametrize("link", ["pty", "usbip"])
+def test_the_demo_runs_from_the_wheel(bare: Venv, link: str, tmp_path: Path) -> None:
+    said = run(bare.bin / "provision", "demo", "--link", link, cwd=tmp_path, env=away(tmp_path))
     assert str(ROOT) not in said
     run(bare.python, "-m", "pip", "check")
 

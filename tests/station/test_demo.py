@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
     ("family", "model", "options"),
     [
         ("reference", None, ()),
-        ("reference", None, ("--link", "usbip")),
         ("molto2", None, ()),
         ("token2", "OTPC-P2-i", ("--model", "OTPC-P2-i")),
     ],

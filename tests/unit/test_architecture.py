@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pathlib
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -83,9 +84,14 @@ def modules(package: str) -> list[tuple[str, pathlib.Path]]:
     return found
 
 
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imports(source: str) -> Iterator[str]:
     """Every dotted name that a module imports, wherever the import stands."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -180,7 +186,7 @@ def test_only_the_clock_modules_ask_the_system_for_the_time() -> None:
         if "time" in imports(path.read_text("utf-8"))
         or any(
             isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"} and _is_calendar(node.value)
-            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            for node in nodes(path.read_text("utf-8"))
         )
     }
     assert asking == {"provision.clock", "firmware_sim.clocks"}
