@@ -34,9 +34,12 @@ def the_device(
             if given in (device.device_id, device.serial) or (user is not None and given == device.name)
         ]
         if len(found) != 1:
+            whose = "" if user is None else f" of {user!r}"
             raise InputError(
-                f"the server has {len(found) or 'no'} device{'s' if len(found) > 1 else ''} {given!r}",
-                hint="name it by its id, see `provision server list`; a friendly name needs --user",
+                f"the server has {len(found) or 'no'} device{'s' if len(found) > 1 else ''} {given!r}{whose}",
+                hint="name it by its id, see `provision server list`; a friendly name needs --user"
+                if user is None
+                else "`provision server list` shows what there is",
             )
         yield server, found[0]
 

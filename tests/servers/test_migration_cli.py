@@ -285,6 +285,13 @@ def test_the_seed_goes_where_it_was_asked_for_and_nowhere_else(desk: Desk) -> No
     assert "pending" in desk.run("list")
 
 
+def test_a_device_that_is_not_there_is_told_as_it_was_asked_for(desk: Desk) -> None:
+    code, _, told = desk("delete", "fone", "--yes")
+    assert (code, "a friendly name needs --user" in told) == (9, True)
+    code, _, told = desk("delete", "fone", "--user", "anna", "--yes")
+    assert (code, "no device 'fone' of 'anna'" in told, "needs --user" in told) == (9, True, False)
+
+
 def test_a_qr_code_is_the_uri(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     import segno
 
