@@ -50,8 +50,11 @@ def create(context: Context, name: str, server_address: str, role: str, user: st
                 context.result({**_plain(made), "api_token": plain}, plain)
                 return
             write_secret(out_file, f"{plain}\n".encode("ascii"), "--api-token-out")
-        except (InputError, OutputLost, BrokenPipeError):
-            server.revoke_api_token(made.name)  # nobody has it
+        except InputError:
+            server.withdraw_api_token(made.name)
+            raise
+        except (OutputLost, BrokenPipeError):
+            server.revoke_api_token(made.name)  # what was at the other end may have a part of it
             raise
     context.result({**_plain(made), "api_token_file": out_file}, f"{made.name!r} may come as {role}: {out_file}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,11 +134,25 @@ def test_the_commands(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "2" in capsys.readouterr().out
 
 
-def test_a_token_that_nobody_got_is_revoked(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_that_nobody_got_was_never_made_and_its_name_is_free(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     address = ("--server", f"embedded:{path}")
     run(capsys, "init", *address)
-    arguments = ("api-token", "create", "desk", *address, "--role", "desk", "--api-token-out", str(path))
-    assert run(capsys, *arguments)[0] == 9
+    arguments = ("api-token", "create", "desk", *address, "--role", "desk", "--api-token-out")
+    assert run(capsys, *arguments, str(path))[0] == 9
+    with EmbeddedServer(path, ManualClock(0), random.Random(1).randbytes) as server:
+        assert server.api_tokens() == []
+    assert run(capsys, *arguments, str(path.with_name("token")))[0] == 0
+
+
+def test_a_token_that_somebody_may_have_got_a_part_of_is_revoked(path: Path) -> None:
+    command = [sys.executable, "-m", "provision", "server"]
+    address = ("--server", f"embedded:{path}")
+    subprocess.run([*command, "init", *address], check=True, stdout=subprocess.DEVNULL)
+    with open("/dev/full", "wb") as full:
+        arguments = ("api-token", "create", "desk", *address, "--role", "desk", "--api-token-out", "-")
+        assert subprocess.run([*command, *arguments], stdout=full, stderr=subprocess.DEVNULL, check=False).returncode
     with EmbeddedServer(path, ManualClock(0), random.Random(1).randbytes) as server:
         assert server.api_tokens()[0].revoked_s is not None
 

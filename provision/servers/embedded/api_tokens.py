@@ -64,6 +64,11 @@ def every(db: sqlite3.Connection) -> list[ApiToken]:
     return [_api_token(*row) for row in rows]
 
 
+def withdraw(db: sqlite3.Connection, name: str) -> None:
+    """One whose text nobody got: as if it had never been made, so that its name is free."""
+    db.execute("DELETE FROM api_token WHERE name = ?", (name,))
+
+
 def revoke(db: sqlite3.Connection, name: str, now_s: float) -> None:
     """From the next request on it lets nobody in. Raises Rejected (unknown-token)."""
     done = db.execute("UPDATE api_token SET revoked_s = ? WHERE name = ? AND revoked_s IS NULL", (now_s, name))

@@ -280,6 +280,11 @@ class EmbeddedServer(Enrolling, Migrating, Rotating):
         with self._storage.transaction() as db:
             return api_tokens.create(db, self._random, name, role, user, self._clock.now())
 
+    def withdraw_api_token(self, name: str) -> None:
+        """For one that was just made, and whose text nobody got."""
+        with self._storage.transaction() as db:
+            api_tokens.withdraw(db, name)
+
     def revoke_api_token(self, name: str) -> None:
         """Raises Rejected (unknown-token)."""
         with self._storage.transaction() as db:
