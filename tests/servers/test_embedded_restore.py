@@ -70,6 +70,7 @@ def test_no_code_that_was_used_before_or_after_the_backup_is_accepted(
     assert {file.name: file.read_bytes() for file in (backup, keys.key_path(backup))} == before
     with opened(target, clock) as server:
         assert server.audit()[-1].action is Action.RESTORE
+        assert [device.last_used_s for device in server.list()] == [START_S, None]  # spent is not used
         for step in (NOW, NOW + 1, NOW + 2):
             with pytest.raises(CodeReplayed):
                 server.check("alice", code(step))
