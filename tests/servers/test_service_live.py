@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -363,10 +364,8 @@ def test_the_usual_commands_over_http(
 def test_without_the_extra_it_says_what_to_install(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     for name in [name for name in sys.modules if name.startswith("provision.servers.service.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["server", "serve", "--server", f"embedded:{world.path}"]) == 2
-    assert "pip install 'hwtoken[server]'" in capsys.readouterr().err
+    assert f"hint: {sys.executable} -m pip install 'hwtoken[server]'" in capsys.readouterr().err
