@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from provision.servers.backend import Registration, ServerBackend, open_server
 from provision.servers.embedded.audit import Action, Outcome
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.roles import Role
+from provision.servers.service.run import STOP_S
 from tests.servers.live import Serving, certificate, serving
 
 pytestmark = pytest.mark.service
@@ -199,8 +201,8 @@ def until_heard(running: Serving) -> None:
 
 
 def until_it_stops(running: Serving) -> None:
-    """The first that it does is to listen no more."""
-    with contextlib.suppress(ConnectionRefusedError):
+    """The first that it does is to listen no more: who stood in its queue is reset, who comes then is refused."""
+    with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
         while True:
             socket.create_connection(("127.0.0.1", running.port), timeout=30).close()
 
@@ -215,6 +217,24 @@ def test_over_tls(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             world.at(running.url.replace("https", "http")).list()
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         assert outcome_of(world.at(running.url), code(NOW)) == NOW
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_browser_that_keeps_its_connection_does_not_keep_the_server(
+    world: World, tmp_path: Path, sent: bytes
+) -> None:
+    """It never says that it has closed, for which TLS would wait."""
+    cert, key = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(cert))
+    with (
+        world.serving("--tls-cert-file", str(cert), "--tls-key-file", str(key)) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=30) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as browser,
+    ):
+        browser.sendall(sent)
+        assert not sent or browser.recv(1)
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(timeout=STOP_S / 2)
 
 
 def test_nobody_listens(world: World) -> None:

@@ -17,6 +17,7 @@ from provision.errors import InputError, UsageError
 
 HEAD_S = 10.0  # seconds in which the head of a request must have come
 STOP_S = 10  # seconds that requests under way are given when the server stops
+FAREWELL_S = 1.0  # seconds in which the other side must have closed a connection that is over
 MAX_CONNECTIONS = 512
 _BACKLOG = 512
 
@@ -30,7 +31,8 @@ class TlsFiles:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever."""
+    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever, and under TLS
+    half a minute for the other side to say that it has closed, too."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -49,12 +51,22 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
         self._stop_timer()
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():  # nothing was under way
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if not self.transport.is_closing():  # closed twice, one under TLS forgets how to abort
+            self.transport.close()
+        self.loop.call_later(FAREWELL_S, self.transport.abort)
+
     def _time_head(self) -> None:
         """Between requests the timer runs, from the first byte on and not anew with each; within one it does not."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_timer()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+            self._head_timer = self.loop.call_later(HEAD_S, self._hang_up)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
