@@ -67,4 +67,4 @@ def serve(
                 )
             url = run.url_of(listener, tls)
             context.result({"server": url}, url)
-            uvicorn.run([listener])
+            run.serve(uvicorn, listener)
