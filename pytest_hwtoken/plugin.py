@@ -171,6 +171,8 @@ def token(
     request: pytest.FixtureRequest, token_clock: TokenClock, _token_file: Callable[[str], Path]
 ) -> Iterator[BenchToken]:
     """A token in this process, as the test's marker declares it; or the real one of `--token=ADDRESS`."""
+    if hasattr(request, "param"):  # whoever names a link here would get none, and not notice
+        pytest.fail("the fixture token has no link to choose: it is token_process that has", pytrace=False)
     from pytest_hwtoken.making import bench_token
 
     with bench_token(request.node, request.config.stash[HARDWARE], IN_PROCESS, token_clock, _token_file) as made:

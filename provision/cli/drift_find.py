@@ -17,6 +17,7 @@ from provision.cli.drift_options import as_moment
 from provision.cli.station_options import algorithm_option, parameters_from, time_step_option
 from provision.drift.moments import DAY_S, iso
 from provision.errors import InputError
+from provision.extras import installing
 from provision.seeds.text import SeedFormat
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _progress(context: Context) -> Iterator[Progress | None]:
         yield None
         return
     if importlib.util.find_spec("numpy") is None:
-        context.say("all of 1970 to 2106 takes minutes; seconds with: pip install 'hwtoken[drift-fast]'")
+        context.say(f"all of 1970 to 2106 takes minutes; seconds with: {installing('drift-fast')}")
     with click.progressbar(length=1, label="1970 to 2106", file=sys.stderr) as bar:
 
         def progress(tried: int, total: int) -> None:

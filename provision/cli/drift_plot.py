@@ -24,6 +24,7 @@ from provision.drift.plot.polygons import polygon_picture
 from provision.drift.plot.rates import rates_picture
 from provision.drift.plot.terminal import NARROWEST, draw
 from provision.errors import InputError, UsageError
+from provision.extras import installing
 
 _WIDEST = 120  # columns; wider, and a line is no longer taken in at a glance
 _UNSEEN = 100  # columns, where no terminal says how many it has
@@ -137,7 +138,7 @@ def _content(drawn: _Drawn, kind: str | None) -> bytes:
     except ImportError:
         raise InputError(
             "pictures in files need Matplotlib, which is not installed here",
-            hint="pip install 'hwtoken[drift]'; without --out it is drawn in the terminal",
+            hint=f"{installing('drift')}; without --out it is drawn in the terminal",
         ) from None
     if kind == "html":
         return page(drawn.pictures.values(), drawn.told).encode("utf-8")

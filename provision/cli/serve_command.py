@@ -11,6 +11,7 @@ from provision.cli.context import Context, common_options
 from provision.cli.output import note
 from provision.cli.server_file import server_file, server_file_option
 from provision.errors import UsageError
+from provision.extras import installing
 
 
 @click.command("serve")
@@ -44,7 +45,7 @@ def serve(
         from provision.servers.web.app import create_site, mount
         from provision.servers.web.visit import Front
     except ModuleNotFoundError as error:
-        raise UsageError(f"to serve, {error.name} is needed", hint="pip install 'hwtoken[server]'") from None
+        raise UsageError(f"to serve, {error.name} is needed", hint=installing("server")) from None
     from provision.cli import seed_search
     from provision.servers.embedded.backend import EmbeddedServer
 
@@ -66,4 +67,4 @@ def serve(
                 )
             url = run.url_of(listener, tls)
             context.result({"server": url}, url)
-            uvicorn.run([listener])
+            run.serve(uvicorn, listener)

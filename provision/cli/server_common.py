@@ -82,6 +82,7 @@ def plain_device(device: Device) -> dict[str, Any]:
         "drift_steps": device.drift_steps,
         "drift_s": device.drift_steps * parameters.time_step_s,
         "last_step": device.last_step,
+        "last_used_s": device.last_used_s,
         "consecutive_failures": device.consecutive_failures,
         "registered_s": device.registered_s,
         "pending_until_s": device.pending_until_s,

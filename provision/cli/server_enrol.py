@@ -30,6 +30,7 @@ from provision.cli.station_options import (
     write_secret,
 )
 from provision.errors import InputError, UsageError
+from provision.extras import installing
 from provision.servers.backend import ServerCapability
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _drawing() -> Callable[[str], str]:
     try:
         import segno
     except ModuleNotFoundError:
-        raise UsageError("to draw a QR code, segno is needed", hint="pip install 'hwtoken[server]'") from None
+        raise UsageError("to draw a QR code, segno is needed", hint=installing("server")) from None
 
     def draw(text: str) -> str:
         canvas = io.StringIO()

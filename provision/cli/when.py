@@ -8,6 +8,7 @@ from datetime import datetime, time
 from provision.errors import InputError
 
 _DURATION = re.compile(r"([0-9]{1,6}) ?(min|m|h|d)", re.ASCII)
+_CLOCK_TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}", re.ASCII)
 _SECONDS = {"min": 60, "m": 60, "h": 3600, "d": 86_400}
 _HINT = "for example 18:00, 2027-01-15, 2027-01-15T18:00, 2027-01-15T18:00+01:00, 90min, 8h or 3d"
 
@@ -17,8 +18,10 @@ def moment(text: str, now_s: float) -> float:
     without an offset), or how long from now. Raises InputError for what is none, is past, or is no single moment."""
     at_s = _read(text.strip(), now_s)
     if at_s <= now_s:
+        is_of_today = _CLOCK_TIME.fullmatch(text.strip()) is not None
         raise InputError(
-            f"{shown(at_s)} is past: it is {shown(now_s)} now", hint="name the date too, if another day is meant"
+            f"{shown(at_s)} is past: it is {shown(now_s)} now",
+            hint="name the date too, if another day is meant" if is_of_today else "name a time that is to come",
         )
     return at_s
 
@@ -40,7 +43,7 @@ def _read(text: str, now_s: float) -> float:
     if (duration := _DURATION.fullmatch(text)) is not None:
         return now_s + int(duration[1]) * _SECONDS[duration[2]]
     try:
-        if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", text, re.ASCII):
+        if _CLOCK_TIME.fullmatch(text):
             clock = time.fromisoformat(text.zfill(5))
             return _unix(datetime.combine(_local(now_s).date(), clock), text)
         return _unix(datetime.fromisoformat(text), text)

@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol, cast
 
 from provision.closing import Closing
 from provision.errors import Busy, LinkError, NotFound, OutcomeUnknown, PermissionDenied, UsageError
+from provision.extras import installing
 from provision.links.link import Link, LinkOptions
 from provision.links.ports import Place
 
@@ -265,7 +266,7 @@ def load() -> Scard:
     except ImportError:
         raise LinkError(
             "PC/SC needs pyscard, which is not installed here",
-            hint="pip install hwtoken[pcsc]; where it has to be built, as on Debian, first: "
+            hint=f"{installing('pcsc')}; where it has to be built, as on Debian, first: "
             "apt-get install libpcsclite-dev swig gcc python3-dev",
         ) from None
 

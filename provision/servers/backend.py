@@ -60,7 +60,8 @@ class Device:
     `last_step`: the last accepted step or counter, None before the first login. `consecutive_failures`: since then.
     `locked`: after too many of them, until `enable`. `open_from_s`: when the next attempt will be looked at, 0 if there
     was no failure. `registered_s`: Unix seconds. `pending_until_s`: until when an enrolled device waits for
-    its first code, Unix seconds; None once it is proved.
+    its first code, Unix seconds; None once it is proved. `last_used_s`: when a code of it was last accepted, Unix
+    seconds; None: never, which says more than `last_step`: that may be spent by another way.
     """
 
     device_id: str
@@ -76,6 +77,7 @@ class Device:
     open_from_s: float
     registered_s: float
     pending_until_s: float | None = None
+    last_used_s: float | None = None
 
     @property
     def pending(self) -> bool:

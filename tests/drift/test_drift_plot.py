@@ -189,7 +189,7 @@ def test_without_matplotlib_it_says_what_to_install(
     assert main(["drift", "plot", "--input", str(document)]) == 0
     assert "most likely" in capsys.readouterr().out
     assert main(["drift", "plot", "--input", str(document), "--out", str(tmp_path / "clock.svg")]) == 9
-    assert "pip install 'hwtoken[drift]'" in capsys.readouterr().err
+    assert f"hint: {sys.executable} -m pip install 'hwtoken[drift]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,15 @@ def test_links_that_are_required_one_by_one_are_all_required(pytester: pytest.Py
     assert last_line(result) == "hwtoken: links run: tcp 1, usbip 1; skipped 0"
 
 
+def test_a_link_is_not_chosen_where_there_is_none(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import pytest\n@pytest.mark.parametrize('token', ['usbip'], indirect=True)\ndef test_it(token): pass"
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["the fixture token has no link to choose*"])
+
+
 def test_a_required_link_that_no_test_uses_fails_the_run(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_in_process(token): pass")
     result = pytester.runpytest("--require-link=tcp")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
@@ -24,6 +26,7 @@ from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.embedded.backup import back_up
 from provision.servers.embedded.restore import Restored, restore
 
+NOBODY = 65_534
 START_S = 1_767_225_600.0
 TOTP, HOTP = OtpParameters(), OtpParameters(OathType.HOTP)
 NOW = TOTP.step_at(START_S)
@@ -72,6 +75,7 @@ def test_no_code_that_was_used_before_or_after_the_backup_is_accepted(
     assert {file.name: file.read_bytes() for file in (backup, keys.key_path(backup))} == before
     with opened(target, clock) as server:
         assert server.audit()[-1].action is Action.RESTORE
+        assert [device.last_used_s for device in server.list()] == [START_S, None]  # spent is not used
         for step in (NOW, NOW + 1, NOW + 2):
             with pytest.raises(CodeReplayed):
                 server.check("alice", code(step))
@@ -79,6 +83,32 @@ def test_no_code_that_was_used_before_or_after_the_backup_is_accepted(
         clock.advance(found.accepts_from_s - clock.now())
         assert server.check("alice", code(NOW + 3)).step == NOW + 3
         assert server.check("bob", code_at(COUNTING, HOTP, 0)).step == 0
+
+
+def test_from_where_nothing_can_be_written(backup: Path, clock: ManualClock) -> None:
+    with TemporaryDirectory() as place, ExitStack() as later:  # pytest's own folders are closed to another user
+        folder, target = Path(place, "mounted"), Path(place, "new.db")
+        folder.mkdir()
+        for file in (backup, keys.key_path(backup)):
+            shutil.copy(file, folder)
+        if os.geteuid() == 0:  # whom nothing is forbidden
+            for path in (Path(place), folder, *folder.iterdir()):
+                os.chown(path, NOBODY, -1)
+            os.seteuid(NOBODY)
+            later.callback(os.seteuid, 0)
+        folder.chmod(0o500)
+        later.callback(folder.chmod, 0o700)
+        assert restore(folder / backup.name, target, clock, os.urandom).devices == 2
+        with opened(target, clock) as server:
+            assert len(server.list()) == 2
+        (folder / backup.name).chmod(0)
+        with pytest.raises(Unreachable, match="unable to open database file"):
+            restore(folder / backup.name, Path(place, "another.db"), clock, os.urandom)
+
+
+def test_a_backup_that_is_not_there(tmp_path: Path, clock: ManualClock) -> None:
+    with pytest.raises(Unreachable, match=r"no server database .*nowhere\.db"):
+        restore(tmp_path / "nowhere.db", tmp_path / "new.db", clock, os.urandom)
 
 
 def test_a_drift_that_the_server_had_learnt_counts(backup: Path, tmp_path: Path, clock: ManualClock) -> None:

@@ -103,6 +103,24 @@ def test_an_unused_code_from_before_the_window_is_a_mismatch(server: EmbeddedSer
         server.check("alice", code(NOW - 2))
 
 
+def test_when_a_device_was_last_used_is_when_a_code_of_it_was_accepted(
+    server: EmbeddedServer, clock: ManualClock
+) -> None:
+    device = add(server)
+    assert device.last_used_s is None
+    clock.advance(7)
+    server.check("alice", code(NOW + 1))
+    assert only(server).last_used_s == START_S + 7
+    clock.advance(600)
+    with pytest.raises(CodeMismatch):
+        server.check("alice", code(NOW + 5))
+    server.set_drift(device.device_id, -12)  # which moves no step that was used
+    assert only(server).last_used_s == START_S + 7
+    server.delete(device.device_id)
+    again = add(server, 2)
+    assert (again.last_step, again.last_used_s) == (NOW + 1, None)
+
+
 def test_drift_is_followed(server: EmbeddedServer, clock: ManualClock) -> None:
     add(server)
     for drift in (-1, -2, -3, -2, -1, 0, 1, 2):

@@ -44,6 +44,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(old: Path, version
         with EmbeddedServer(path, ManualClock(START_S + 60), random.Random(2).randbytes) as server:
             (device,) = server.list()
             assert (device.user, device.name, device.last_step) == ("alice", "desk", 58_907_520)
+            assert device.last_used_s == START_S
             assert [entry.action.value for entry in server.audit()][:2] == ["register", "check"]
             assert {entry.until_s for entry in server.audit()} == {None}
             assert not device.pending
@@ -51,7 +52,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(old: Path, version
             with server.acting_as("desk of the third floor"):
                 server.rename(device.device_id, "desk")
             assert server.audit()[-1].actor == "desk of the third floor"
-            if version == 2:
+            if version > 1:
                 assert [one.name for one in server.api_tokens()] == ["login page"]
                 assert server.holder(dumped(2).partition("-- API token: ")[2].split()[0]).role is Role.RELYING_PARTY
                 assert server.audit()[1].actor == "login page"

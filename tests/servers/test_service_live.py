@@ -9,6 +9,9 @@ import json
 import os
 import signal
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from provision.cli.main import main
 from provision.cli.seed_search import COMMAND
@@ -27,6 +36,7 @@ from provision.servers.backend import Registration, ServerBackend, open_server
 from provision.servers.embedded.audit import Action, Outcome
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.roles import Role
+from provision.servers.service.run import STOP_S
 from tests.servers.live import Serving, certificate, serving
 
 pytestmark = pytest.mark.service
@@ -198,8 +208,8 @@ def until_heard(running: Serving) -> None:
 
 
 def until_it_stops(running: Serving) -> None:
-    """The first that it does is to listen no more."""
-    with contextlib.suppress(ConnectionRefusedError):
+    """The first that it does is to listen no more: who stood in its queue is reset, who comes then is refused."""
+    with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
         while True:
             socket.create_connection(("127.0.0.1", running.port), timeout=30).close()
 
@@ -214,6 +224,24 @@ def test_over_tls(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             world.at(running.url.replace("https", "http")).list()
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         assert outcome_of(world.at(running.url), code(NOW)) == NOW
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_browser_that_keeps_its_connection_does_not_keep_the_server(
+    world: World, tmp_path: Path, sent: bytes
+) -> None:
+    """It never says that it has closed, for which TLS would wait."""
+    cert, key = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(cert))
+    with (
+        world.serving("--tls-cert-file", str(cert), "--tls-key-file", str(key)) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=30) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as browser,
+    ):
+        browser.sendall(sent)
+        assert not sent or browser.recv(1)
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(timeout=STOP_S / 2)
 
 
 def test_nobody_listens(world: World) -> None:
@@ -306,13 +334,15 @@ def test_a_client_that_never_finishes_what_it_says(monkeypatch: pytest.MonkeyPat
     [
         (("--listen", "127.0.0.1:x"), 2, "is no place to listen at"),
         (("--listen", "127.0.0.1:65536"), 2, "is no place to listen at"),
-        (("--listen", "203.0.113.1:0"), 2, "cannot listen at"),
+        (("--listen", "203.0.113.1:0"), 2, "hint: HOST is an address of this machine"),
+        (("--listen", "nowhere.invalid:0"), 2, "hint: HOST is an address of this machine"),
         (("--listen", "fd:x"), 2, "is no listening socket"),
         (("--listen", "fd:0"), 2, "is no listening socket"),
         (("--listen", "fd:9999"), 2, "is no listening socket"),
         (("--tls-cert-file", "x"), 2, "needs a certificate and its key"),
-        (("--tls-cert-file", "nowhere", "--tls-key-file", "nowhere"), 9, "cannot be read"),
-        (("--tls-cert-file", "server.db", "--tls-key-file", "server.db"), 9, "cannot be used"),
+        (("--tls-cert-file", "nowhere", "--tls-key-file", "nowhere"), 9, "nowhere cannot be read"),
+        (("--tls-cert-file", "server.db", "--tls-key-file", "nowhere"), 9, "nowhere cannot be read"),
+        (("--tls-cert-file", "server.db", "--tls-key-file", "server.db"), 9, "cannot be used: not PEM"),
     ],
 )
 def test_serving_refused(
@@ -326,6 +356,41 @@ def test_serving_refused(
     monkeypatch.chdir(world.path.parent)
     assert main(["server", "serve", "--server", "embedded:server.db", *arguments]) == exit_code
     assert told in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        arguments = ("--server", f"embedded:{world.path}", "--listen", str(taken.getsockname()[1]))
+        assert main(["server", "serve", *arguments]) == 2
+    assert capsys.readouterr().err.endswith("Address already in use\nhint: another program listens there\n")
+
+
+def test_a_key_of_another_certificate_and_one_under_a_passphrase(world: World, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    cert, own = certificate(tmp_path)
+    _, other = certificate(tmp_path / "other")
+    key = load_pem_private_key(own.read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    command = [sys.executable, "-m", "provision", "server", "serve", "--server", f"embedded:{world.path}"]
+    for file, told in ((other, "the key is that of another certificate"), (locked, "is under a passphrase")):
+        done = subprocess.run(
+            [*command, "--tls-cert-file", str(cert), "--tls-key-file", str(file)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,  # away from any terminal, as under a service manager
+        )
+        assert (done.returncode, told in done.stderr, str(file) in done.stderr) == (9, True, True), done.stderr
+
+
+def test_stopped_it_leaves_one_file_with_everything_in_it(world: World) -> None:
+    with world.serving() as running:
+        assert outcome_of(world.at(running.url), code(NOW)) == NOW
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=30) == 0
+    assert {path.name for path in world.path.parent.glob("server.db*")} == {"server.db", "server.db.key"}
 
 
 def test_only_a_file_is_served(capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,10 +428,8 @@ def test_the_usual_commands_over_http(
 def test_without_the_extra_it_says_what_to_install(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     for name in [name for name in sys.modules if name.startswith("provision.servers.service.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["server", "serve", "--server", f"embedded:{world.path}"]) == 2
-    assert "pip install 'hwtoken[server]'" in capsys.readouterr().err
+    assert f"hint: {sys.executable} -m pip install 'hwtoken[server]'" in capsys.readouterr().err

@@ -19,10 +19,11 @@ HOST = {
     "closing": set(),
     "locking": set(),
     "newfile": set(),
+    "extras": set(),
     "clock": {"errors", "locking"},
     "otp": {"errors", "model"},
     "otpauth": {"errors", "model"},
-    "links": {"wire", "errors", "model", "clock", "closing"},
+    "links": {"wire", "errors", "model", "clock", "closing", "extras"},
     "families": {"links", "wire", "errors", "model", "clock"},
     "drift": {"errors", "model"},
     "seeds": {"errors", "model", "clock", "otp", "otpauth"},
@@ -30,7 +31,7 @@ HOST = {
     "station": {"families", "seeds", "servers", "drift", "links", "errors", "model", "clock", "otp", "locking"}
     | {"closing"},
     "cli": {"station", "families", "seeds", "servers", "drift", "links", "wire"}
-    | {"errors", "model", "clock", "otp", "otpauth", "newfile"},
+    | {"errors", "model", "clock", "otp", "otpauth", "newfile", "extras"},
     "__main__": {"cli"},
 }
 _OSCILLATOR = {"oscillator", "oscillator_state", "temperature", "exact"}  # one thing in four modules

@@ -315,7 +315,7 @@ def test_control_c_while_a_card_is_slow_ends_the_wait(scard, clock):
 
 def test_without_pyscard_it_says_how_to_get_it(clock, monkeypatch):
     monkeypatch.setitem(sys.modules, "smartcard", None)
-    with pytest.raises(LinkError, match=r"pip install hwtoken\[pcsc\].*libpcsclite-dev"):
+    with pytest.raises(LinkError, match=r" -m pip install 'hwtoken\[pcsc\]'.*libpcsclite-dev"):
         open_link("pcsc:Reader", LinkOptions(clock, random.Random(5).randbytes))
 
 

@@ -1,4 +1,4 @@
-"""Who is signed in, and for how long; who tried too often."""
+"""Who is signed in, and for how long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from provision.model import Secret
 from provision.servers.embedded.api_tokens import ApiToken
 from provision.servers.roles import Role
 from provision.servers.web import sessions
-from provision.servers.web.sessions import IDLE_S, LIFE_S, TRIES, TRIES_S, Sessions, SignIns
+from provision.servers.web.sessions import IDLE_S, LIFE_S, Sessions
 
 HOLDER = ApiToken("anna", Role.USER, "anna", 0.0, None)
 API_TOKEN = Secret(b"hwt_planted")
@@ -103,27 +103,3 @@ def test_another_form_token_is_not_its_own(text: str) -> None:
 
 def test_an_id_that_no_header_could_hold_is_nobodys() -> None:
     assert Sessions(ManualClock(), random.Random(0).randbytes).find("\ud800") is None
-
-
-def test_whoever_tries_too_often_waits_and_nobody_else() -> None:
-    clock = ManualClock()
-    sign_ins = SignIns(clock)
-    for _ in range(TRIES):
-        assert not sign_ins.wait_s("a")
-        sign_ins.refused("a")
-        clock.advance(1)
-    assert sign_ins.wait_s("a") == TRIES_S - TRIES
-    assert not sign_ins.wait_s("b")
-    clock.advance(TRIES_S - TRIES)
-    assert not sign_ins.wait_s("a")
-    sign_ins.refused("a")
-    assert sign_ins.wait_s("a") == 1
-
-
-def test_addresses_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_MAX_ADDRESSES", 2)
-    sign_ins = SignIns(ManualClock())
-    for address in ("a", "b", "c"):
-        for _ in range(TRIES):
-            sign_ins.refused(address)
-    assert [bool(sign_ins.wait_s(address)) for address in ("a", "b", "c")] == [False, True, True]

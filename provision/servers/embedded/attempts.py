@@ -46,7 +46,7 @@ def throttled(
 def accepted(db: sqlite3.Connection, action: Action, device: StoredDevice, step: int, now_s: float) -> Acceptance:
     """Spend the step, remember the drift it showed, forgive earlier failures."""
     drift_steps = step - device.parameters.step_at(now_s) if device.parameters.oath_type is OathType.TOTP else 0
-    devices.set_accepted(db, device, step, drift_steps)
+    devices.set_accepted(db, device, step, drift_steps, now_s)
     if device.account.failures.count:
         devices.set_failures(db, device.account, Failures())
     audit.append(db, AuditEntry(now_s, action, device.account.user, device.device_id, Outcome.ACCEPTED, step))

@@ -20,9 +20,9 @@ def back_up(path: Path, copy: Path) -> None:
     Writers go on meanwhile. Raises UsageError if either is there already, Unreachable if one cannot be read or written;
     nothing new is left behind then.
     """
-    before = keys.load_key(keys.key_path(path))
     if not path.is_file():
         raise Unreachable(f"there is no server database {path}")
+    before = keys.load_key(keys.key_path(path))
     if keys.key_path(copy).exists():
         raise UsageError(f"{keys.key_path(copy)} exists already", hint="a backup overwrites nothing")
     made = []
@@ -50,7 +50,7 @@ def back_up(path: Path, copy: Path) -> None:
 def _copied(path: Path, copy: Path) -> bytes:
     """The check value of the key by which the copy's seeds are sealed."""
     with (
-        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        contextlib.closing(_source(path)) as source,
         contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=rw", uri=True)) as target,
     ):
         target.execute("PRAGMA synchronous = FULL")
@@ -60,3 +60,17 @@ def _copied(path: Path, copy: Path) -> bytes:
     if row is None:
         raise Unreachable(f"{path} is no database of this server")
     return bytes(row[0])
+
+
+def _source(path: Path) -> sqlite3.Connection:
+    name = f"{path.absolute().as_uri()}?mode=ro"
+    source = sqlite3.connect(name, uri=True)
+    try:
+        source.execute("PRAGMA schema_version")
+    except sqlite3.Error:
+        source.close()
+        if any(path.with_name(path.name + suffix).exists() for suffix in BESIDE[1:]):
+            raise
+        # SQLite keeps its locks in a file beside, and this one is where nothing can be written. Nobody is at it, then.
+        source = sqlite3.connect(f"{name}&immutable=1", uri=True)
+    return source

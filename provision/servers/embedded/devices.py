@@ -43,6 +43,7 @@ class StoredDevice:
     last_step: int | None
     registered_s: float
     pending_until_s: float | None = None
+    last_used_s: float | None = None
 
     @property
     def pending(self) -> bool:
@@ -71,12 +72,13 @@ class StoredDevice:
             open_from_s=self.account.failures.open_from_s,
             registered_s=self.registered_s,
             pending_until_s=self.pending_until_s,
+            last_used_s=self.last_used_s,
         )
 
 
 _SELECT = """
 SELECT device_id, name, serial, fingerprint, sealed, oath_type, algorithm, digits, time_step_s, t0_s, counter, disabled,
-       drift_steps, last_step, registered_s, pending_until_s, account_id, user, failures, last_failure_s,
+       drift_steps, last_step, registered_s, pending_until_s, last_used_s, account_id, user, failures, last_failure_s,
        fallback_until_s
 FROM device JOIN account USING (account_id)
 """
@@ -84,7 +86,7 @@ FROM device JOIN account USING (account_id)
 
 def _device(row: Sequence[Any]) -> StoredDevice:
     device_id, name, serial, fingerprint, sealed, oath_type, algorithm, digits, time_step_s, t0_s, counter = row[:11]
-    disabled, drift_steps, last_step, registered_s, pending_until_s, *account = row[11:]
+    disabled, drift_steps, last_step, registered_s, pending_until_s, last_used_s, *account = row[11:]
     account_id, user, failures, last_failure_s, fallback_until_s = account
     return StoredDevice(
         device_id=device_id,
@@ -99,6 +101,7 @@ def _device(row: Sequence[Any]) -> StoredDevice:
         last_step=last_step,
         registered_s=registered_s,
         pending_until_s=pending_until_s,
+        last_used_s=last_used_s,
     )
 
 
@@ -198,10 +201,16 @@ def set_sealed(db: sqlite3.Connection, device: StoredDevice, sealed: bytes) -> N
     db.execute("UPDATE device SET sealed = ? WHERE device_id = ?", (sealed, device.device_id))
 
 
-def set_accepted(db: sqlite3.Connection, device: StoredDevice, step: int, drift_steps: int) -> None:
+def set_accepted(db: sqlite3.Connection, device: StoredDevice, step: int, drift_steps: int, now_s: float) -> None:
     db.execute(
-        "UPDATE device SET last_step = ?, drift_steps = ? WHERE device_id = ?", (step, drift_steps, device.device_id)
+        "UPDATE device SET last_step = ?, drift_steps = ?, last_used_s = ? WHERE device_id = ?",
+        (step, drift_steps, now_s, device.device_id),
     )
+
+
+def set_spent(db: sqlite3.Connection, device: StoredDevice, step: int) -> None:
+    """No code up to that step is accepted any more, though nobody is known to have used them."""
+    db.execute("UPDATE device SET last_step = ? WHERE device_id = ?", (step, device.device_id))
 
 
 def set_drift(db: sqlite3.Connection, device: StoredDevice, drift_steps: int) -> None:

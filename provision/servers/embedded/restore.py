@@ -64,7 +64,7 @@ class _Reopened(ServerFile):
                 if device.parameters.oath_type is OathType.TOTP:
                     step = device.parameters.step_at(now_s) + device.drift_steps + self._policy.forward_steps
                     if device.last_step is None or device.last_step < step:
-                        devices.set_accepted(db, device, step, device.drift_steps)
+                        devices.set_spent(db, device, step)
                     shown_s = device.parameters.step_start(step + 1 - device.drift_steps)
                     accepts_from_s = max(accepts_from_s, shown_s)
             (people,) = db.execute("SELECT count(*) FROM account WHERE user IS NOT NULL").fetchone()

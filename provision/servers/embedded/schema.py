@@ -96,7 +96,16 @@ ALTER TABLE audit ADD COLUMN until_s REAL;
 CREATE INDEX device_pending ON device (pending_until_s) WHERE pending_until_s IS NOT NULL;
 """
 
-_VERSIONS = (_FIRST, _SECOND, _THIRD)
+# When a device was last used: its last step told that only until another drift was written, or a backup was put back.
+_FOURTH = """
+ALTER TABLE device ADD COLUMN last_used_s REAL;
+CREATE TEMPORARY TABLE used (device_id TEXT PRIMARY KEY, at_s REAL);
+INSERT INTO used SELECT device_id, max(at_s) FROM audit WHERE outcome = 'accepted' GROUP BY device_id;
+UPDATE device SET last_used_s = (SELECT at_s FROM used WHERE used.device_id = device.device_id);
+DROP TABLE used;
+"""
+
+_VERSIONS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 VERSION = len(_VERSIONS)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import signal
 import socket
 import ssl
 from dataclasses import dataclass
@@ -17,8 +20,14 @@ from provision.errors import InputError, UsageError
 
 HEAD_S = 10.0  # seconds in which the head of a request must have come
 STOP_S = 10  # seconds that requests under way are given when the server stops
+FAREWELL_S = 1.0  # seconds in which the other side must have closed a connection that is over
 MAX_CONNECTIONS = 512
 _BACKLOG = 512
+_LISTEN_HINT = "HOST is an address of this machine, or 0.0.0.0 for all of them"
+_LISTEN_HINTS = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EACCES: "ports below 1024 are the system's: take another, or a service manager's socket (fd:3)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,8 @@ class TlsFiles:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever."""
+    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever, and under TLS
+    half a minute for the other side to say that it has closed, too."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -49,12 +59,22 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
         self._stop_timer()
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():  # nothing was under way
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if not self.transport.is_closing():  # closed twice, one under TLS forgets how to abort
+            self.transport.close()
+        self.loop.call_later(FAREWELL_S, self.transport.abort)
+
     def _time_head(self) -> None:
         """Between requests the timer runs, from the first byte on and not anew with each; within one it does not."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_timer()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+            self._head_timer = self.loop.call_later(HEAD_S, self._hang_up)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -76,10 +96,11 @@ def listen(where: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise UsageError(f"cannot listen at {where}: {error.strerror}", hint=_LISTEN_HINT) from None
     except OSError as error:
-        raise UsageError(
-            f"cannot listen at {where}: {error.strerror}", hint="another program may listen there"
-        ) from None
+        hint = _LISTEN_HINTS.get(error.errno or 0, _LISTEN_HINT)
+        raise UsageError(f"cannot listen at {where}: {os.strerror(error.errno or 0)}", hint=hint) from None
 
 
 def _inherited(where: str) -> socket.socket:
@@ -123,11 +144,38 @@ def prepare(app: FastAPI, tls: TlsFiles | None) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for each client that cannot speak HTTP
     try:
         config.load()
-    except ssl.SSLError as error:
-        raise InputError(
-            f"the certificate and key cannot be used: {error.reason or 'not PEM'}",
-            hint="two PEM files that belong together",
-        ) from None
-    except OSError as error:
-        raise InputError(f"{error.filename or 'the certificate or key'} cannot be read: {error.strerror}") from None
+    except OSError as error:  # ssl.SSLError is one
+        if tls is None:
+            raise
+        raise _unusable(tls, error) from None
     return uvicorn.Server(config)
+
+
+def serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Until SIGTERM, which lets the caller close what it has opened, or Ctrl-C, which is raised once all is done."""
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn sends itself again what has stopped it: by itself SIGTERM would then end the process on the spot.
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        server.run([listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _unusable(tls: TlsFiles, error: OSError) -> InputError:
+    for path in (tls.certificate, tls.key):
+        try:
+            content = path.read_bytes()
+        except OSError as unread:
+            return InputError(f"{path} cannot be read: {unread.strerror}")
+        if b"ENCRYPTED" in content:
+            return InputError(
+                f"the key in {path} is under a passphrase, and there is nobody to ask",
+                hint=f"`openssl pkey -in {path}` writes it without one, for a file of mode 0600",
+            )
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    said = {"KEY_VALUES_MISMATCH": "the key is that of another certificate"}.get(reason or "", reason or "not PEM")
+    return InputError(f"{tls.certificate} and {tls.key} cannot be used: {said}", hint="two PEM files of one pair")

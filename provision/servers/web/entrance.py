@@ -25,9 +25,6 @@ WHY = {
         is_problem=True,
         field="api_token",
     ),
-    "wait": Notice(
-        "There were too many wrong API tokens from your network. Wait a minute, then try again.", is_problem=True
-    ),
     "revoked": Notice(
         "Your API token is not valid any more. Ask whoever gave it to you for a new one.", is_problem=True
     ),
@@ -50,14 +47,10 @@ async def ask(request: Request, _front: Front) -> HTMLResponse:
 
 async def sign_in(request: Request, front: Front) -> RedirectResponse:
     form = await read_form(request)
-    address = "" if request.client is None else request.client.host
-    if front.sign_ins.wait_s(address):
-        return _back("wait")
     api_token = form.get("api_token", "").strip()
     try:
         holder = front.server.holder(api_token)
     except Rejected:
-        front.sign_ins.refused(address)
         return _back("unknown")
     if holder.role not in pages.SIGNED_IN:
         return _back("role")

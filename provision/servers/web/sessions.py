@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,10 +17,6 @@ from provision.servers.embedded.api_tokens import ApiToken
 IDLE_S = 15 * 60.0
 LIFE_S = 8 * 3600.0
 MAX_SESSIONS = 1000  # whoever signs in then ends the one that was idle longest
-
-TRIES = 10  # refused sign-ins from one address...
-TRIES_S = 60.0  # ...within this many seconds, and it must wait
-_MAX_ADDRESSES = 10_000
 
 Random = Callable[[int], bytes]
 
@@ -92,28 +87,6 @@ class Sessions:
 
     def end(self, session_id: str) -> None:
         self._open.pop(_key(session_id), None)
-
-
-class SignIns:
-    """Refused sign-ins by address. Nobody guesses 256 bits: this keeps those who try from keeping the server busy."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._refused: dict[str, deque[float]] = {}  # whoever was refused longest ago first
-
-    def wait_s(self, address: str) -> float:
-        """Seconds until somebody at `address` may try again; 0 if they may now."""
-        tries = self._refused.get(address)
-        if tries is None or len(tries) < TRIES:
-            return 0.0
-        return max(0.0, tries[0] + TRIES_S - self._clock.monotonic())
-
-    def refused(self, address: str) -> None:
-        tries = self._refused.pop(address, deque(maxlen=TRIES))
-        tries.append(self._clock.monotonic())
-        self._refused[address] = tries
-        if len(self._refused) > _MAX_ADDRESSES:
-            del self._refused[next(iter(self._refused))]
 
 
 def _is_over(session: Session, now_s: float) -> bool:

@@ -17,7 +17,7 @@ from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.service.acting import act_as
 from provision.servers.web import origin, render
 from provision.servers.web.pages import ROOT, Page
-from provision.servers.web.sessions import Notice, Random, Session, Sessions, SignIns
+from provision.servers.web.sessions import Notice, Random, Session, Sessions
 
 COOKIE = "hwtoken"
 _MAX_FIELDS = 10
@@ -48,12 +48,11 @@ class Front:
     server: EmbeddedServer
     clock: Clock
     sessions: Sessions
-    sign_ins: SignIns
 
     @classmethod
     def of(cls, server: EmbeddedServer, clock: Clock, random: Random) -> Self:
         """Before anybody has signed in."""
-        return cls(server, clock, Sessions(clock, random), SignIns(clock))
+        return cls(server, clock, Sessions(clock, random))
 
 
 @dataclass(frozen=True, slots=True)

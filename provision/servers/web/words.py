@@ -50,20 +50,14 @@ def kind(device: Device) -> str:
 
 
 def last_used(device: Device, now_s: float) -> str:
-    """To its time step, from the step that was accepted last and the drift it showed. Who writes another drift makes it
-    wrong by as much; the audit log knows better, and is long."""
-    if device.last_step is None:
-        return "never"
-    if device.parameters.oath_type is OathType.HOTP:
-        return f"for its code number {device.last_step + 1}; when is not known"
-    return ago(device.parameters.step_start(device.last_step - device.drift_steps), now_s)
+    return "never" if device.last_used_s is None else ago(device.last_used_s, now_s)
 
 
 def clock(device: Device) -> str | None:
     """How its clock stands, by the drift that the server remembers; None for what has no clock."""
     if device.parameters.oath_type is OathType.HOTP:
         return None
-    if device.last_step is None and device.drift_steps == 0:
+    if device.last_used_s is None and device.drift_steps == 0:
         return "not known before the first login"
     if device.drift_steps == 0:
         return "right"
