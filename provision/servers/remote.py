@@ -299,6 +299,10 @@ def _open(scheme: str, rest: str, credential: Credential) -> RemoteServer:
 
 
 def _path(device_id: str, more: str = "") -> str:
+    """Raises Rejected (unknown-device) for what no server could tell from a path with another meaning: to most, an
+    escaped slash is a slash."""
+    if "/" in device_id:
+        raise Rejected(f"there is no device {device_id!r}", code="unknown-device", hint="list shows those there are")
     return f"/v1/devices/{quote(device_id, safe='')}{more}"
 
 

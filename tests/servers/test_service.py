@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 from provision.clock import ManualClock
 from provision.errors import AlreadyRegistered, CodeMismatch, CodeReplayed, InputError, Rejected, Throttled, Unreachable
-from provision.model import OtpParameters, Secret
+from provision.model import Algorithm, OathType, OtpParameters, Secret
 from provision.otp import code_at
 from provision.seeds.otpauth import parse_otpauth
 from provision.servers.backend import Enrolment, Registration, ServerCapability
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.remote import RemoteServer
 from provision.servers.roles import Role
-from provision.servers.service import app, limits, permissions
+from provision.servers.service import limits, permissions, problems
 from provision.servers.service.permissions import ROUTES, Route, Scope
 from tests.servers.over_http import Service
 
@@ -213,6 +213,18 @@ def test_the_log_says_who_did_it(world: World) -> None:
     assert {entry["actor"] for entry in entries[:-3]} == {None}
 
 
+def test_what_is_registered_is_what_was_given(world: World) -> None:
+    parameters = OtpParameters(OathType.HOTP, Algorithm.SHA256, digits=8, counter=7)
+    given_ = Registration(UUID(int=9), "dan", "new", "SN9", Secret(b"not registered before"), parameters)
+    made = world.server().register(given_)
+    assert (made.device_id, made.user, made.name, made.serial, made.parameters) == (
+        str(given_.uuid),
+        *("dan", "new", "SN9", parameters),
+    )
+    assert world.server().list("dan") == [made]
+    world.server().check("dan", code_at(given_.secret, parameters, 7))
+
+
 # what is refused, and how
 
 
@@ -239,6 +251,15 @@ def test_each_error_is_itself_at_the_other_end(world: World) -> None:
         "POST", "/v1/check", json.dumps(BODIES[permissions.CHECK]).encode(), api_token=world.tokens[Role.ADMINISTRATOR]
     )
     assert headers["retry-after"] == "5"
+    told = problems.answer(Throttled("", retry_after_s=4.2))
+    assert told.headers["retry-after"] == "5"  # whoever comes when told to is not too early
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("busy", 503), ("too-slow", 408), ("unknown-user", 404), ("locks-out", 409)]
+)
+def test_a_refusals_status(code: str, status: int) -> None:
+    assert problems.answer(Rejected("", code=code)).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -262,6 +283,26 @@ def test_a_body_that_is_not_what_it_should_be(world: World, body: bytes) -> None
     assert status == 422
     assert json.loads(answer)["error"]["type"] == "InputError"
     assert world.server().list("alice")[0].consecutive_failures == 0
+
+
+@pytest.mark.parametrize(
+    ("route", "given_"),
+    [
+        (permissions.SET_DRIFT, {"drift_steps": "1"}),
+        (permissions.SET_DRIFT, {"drift_steps": True}),
+        (permissions.SET_CUTOVER, {"cutover_s": str(START_S + 60)}),
+        (permissions.SET_FALLBACK, {"user": "alice", "until_s": str(START_S + 60)}),
+        (permissions.ADD_PEOPLE, {"users": "carl"}),
+        (permissions.SEARCH, {"codes": ["123456", "234567"], "first_s": str(NOW)}),
+        (permissions.SEARCH, {"codes": ["123456", "234567"], "first_s": 2**32}),
+        (permissions.SEARCH, {"codes": ["123456", "234567"], "first_s": -1}),
+    ],
+)
+def test_nothing_is_guessed_at(world: World, route: Route, given_: dict[str, Any]) -> None:
+    before = world.server().list(), world.server().cutover_s, world.server().people()
+    status, error = world.ask(route.method, route.path.format(device_id=ALICES), given_)
+    assert (status, error["type"]) == (422, "InputError")
+    assert (world.server().list(), world.server().cutover_s, world.server().people()) == before
 
 
 def test_a_body_that_does_not_say_that_it_is_json_is_not_read(world: World) -> None:
@@ -391,6 +432,23 @@ def test_a_defect_tells_nothing(
         world.server().list()
 
 
+def test_a_defect_in_the_middle_of_an_answer_begins_no_other() -> None:
+    said = []
+
+    async def broken(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    asyncio.run(limits.Limits(broken)({"type": "http", "method": "GET", "headers": []}, receive, send))
+    assert said == ["http.response.start"]
+
+
 def test_a_login_page_is_told_of_the_old_way(world: World) -> None:
     status, error = world.ask("POST", "/v1/check", {"user": "dora", "code": "000000"}, role=Role.RELYING_PARTY)
     assert (status, error["type"], error["until_s"]) == (409, "Fallback", START_S + 3600)
@@ -433,7 +491,14 @@ def test_no_answer_holds_a_seed(world: World) -> None:
 # pages
 
 
-def test_the_logs_come_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_logs_come_in_pages(world: World) -> None:
+    exchange = world.service.exchange(world.tokens[Role.ADMINISTRATOR])
+    asked = []
+
+    def few(method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        asked.append(target)
+        return exchange(method, f"{target}&limit=3", body)
+
     server = world.server()
     for number in range(5):
         server.set_drift(ALICES, number)
@@ -441,10 +506,11 @@ def test_the_logs_come_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -
     whole = list(server.history())
     with world.open() as file:
         assert whole == list(file.history())
-    monkeypatch.setattr(app, "PAGE", 3)
-    for device in (None, ALICES, "nobody"):
+    for device, pages in ((None, 4), (ALICES, 2), ("nobody", 1)):
+        asked.clear()
         with world.open() as file:
-            assert list(server.history(device)) == list(file.history(device))
+            assert list(RemoteServer(few).history(device)) == list(file.history(device))
+        assert len(asked) == pages
     found, after = [], 0
     while after is not None:
         page = world.ask("GET", f"/v1/audit?after={after}&limit=4", role=Role.AUDITOR)[1]
@@ -454,6 +520,15 @@ def test_the_logs_come_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -
     assert found == sorted(set(found))
     with world.open() as file:
         assert len(found) == len(file.audit())
+
+
+def test_a_device_in_a_path_is_one_part_of_it(world: World) -> None:
+    server = world.server()
+    for nobodys in (f"{ALICES}/user", f"{ALICES}?x", f"{ALICES}#x", "..", "Ä b"):
+        with pytest.raises(Rejected, match="there is no device") as refusal:
+            server.delete(nobodys)
+        assert refusal.value.code == "unknown-device"
+    assert server.list("alice")
 
 
 @pytest.mark.parametrize(
