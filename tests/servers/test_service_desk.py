@@ -23,7 +23,7 @@ from provision.clock import ManualClock
 from provision.errors import InputError, Rejected, Throttled
 from provision.model import OtpParameters, Secret
 from provision.otp import code_at
-from provision.servers.backend import Registration, SeedSide, ServerBackend, open_server
+from provision.servers.backend import Fits, Registration, SeedSide, ServerBackend, open_server
 from provision.servers.embedded import questions
 from provision.servers.embedded.audit import Action, Outcome
 from provision.servers.embedded.backend import EmbeddedServer
@@ -208,17 +208,53 @@ def ask(office: Office, method: str, target: str, given: Any) -> tuple[int, byte
         return response.status, response.read()
 
 
-def test_a_search_that_takes_too_long_is_ended_and_the_next_one_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    side = SeedSide(MINE, TOTP, NOW_S, {})
-    hangs = Aside([sys.executable, "-c", "import time; time.sleep(600)"])
+SIDE = SeedSide(MINE, TOTP, NOW_S, {})
+HANGS = (
+    "import os, pathlib, sys, time\n"
+    "with pathlib.Path(sys.argv[1]).open('a') as file: file.write(f'{os.getpid()} {os.getsid(0)}\\n')\n"
+    "time.sleep(600)"
+)
+
+
+async def watch(pid: int) -> None:
+    """Raises ProcessLookupError once there is no such process; it may be dead before it is buried."""
+    for _ in range(500):
+        os.kill(pid, 0)
+        await asyncio.sleep(0.01)
+
+
+def test_a_search_that_takes_too_long_is_ended_and_the_next_one_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    hangs = Aside([sys.executable, "-c", HANGS, str(begun)])
 
     async def both() -> None:
-        monkeypatch.setattr(aside, "SEARCH_S", 0.3)
+        monkeypatch.setattr(aside, "SEARCH_S", 3.0)
         with pytest.raises(Rejected) as refused:
-            await hangs.search(side, codes(MINE, STEP), NOW_S)
+            await hangs.search(SIDE, codes(MINE, STEP), NOW_S)
         assert refused.value.code == "busy"
+        pid, session = map(int, begun.read_text().split())
+        assert pid == session  # Ctrl-C in the server's terminal is not for it
+        with pytest.raises(ProcessLookupError):
+            await watch(pid)
         monkeypatch.setattr(aside, "SEARCH_S", 60.0)
         hangs._command = COMMAND
-        assert (await hangs.search(side, codes(MINE, STEP), NOW_S)).clock is not None
+        assert (await hangs.search(SIDE, codes(MINE, STEP), NOW_S)).clock is not None
 
     asyncio.run(both())
+
+
+def test_one_search_runs_at_a_time_and_whoever_waits_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    hangs = Aside([sys.executable, "-c", HANGS, str(begun)])
+    monkeypatch.setattr(aside, "SEARCH_S", 3.0)
+
+    async def both() -> list[Fits | BaseException]:
+        searches = (hangs.search(SIDE, codes(MINE, STEP), NOW_S) for _ in range(2))
+        return await asyncio.wait_for(asyncio.gather(*searches, return_exceptions=True), 5.5)
+
+    assert [type(one) for one in asyncio.run(both())] == [Rejected, Rejected]
+    assert len(begun.read_text().splitlines()) == 1

@@ -121,6 +121,7 @@ def test_a_signed_in_persons_cookie(desk: Desk, anna: Visitor) -> None:
     assert set(attributes) == {"httponly", "path=/web", "samesite=strict"}
     assert len(name.partition("=")[2]) == 64
     assert desk.tokens[Role.USER] not in anna.set_cookie
+    assert name.partition("=")[2] not in anna.get("/devices").html  # no script can read it, and no page says it
 
 
 def test_under_tls_the_cookie_is_for_tls_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +224,12 @@ def test_a_form_from_elsewhere_does_nothing(unchanged: Desk, page: PageOf, sent:
 def test_a_browser_that_says_only_origin_is_believed(desk: Desk) -> None:
     visitor = Visitor(desk.service)
     visitor.sent = {"host": HOST, "origin": f"https://{HOST}"}
+    assert visitor.sign_in(desk.tokens[Role.USER]).path == "/devices"
+
+
+def test_a_form_may_say_how_its_text_is_written(desk: Desk) -> None:
+    visitor = Visitor(desk.service)
+    visitor.sent["content_type"] = "application/x-www-form-urlencoded; charset=UTF-8"
     assert visitor.sign_in(desk.tokens[Role.USER]).path == "/devices"
 
 

@@ -53,6 +53,14 @@ def test_a_seed_is_shown_once(desk: Desk, anna: Visitor) -> None:
         assert new.base32 not in repr(server.audit())
 
 
+def test_a_seed_is_shown_on_the_page_of_its_own_device(anna: Visitor) -> None:
+    earlier, made = (
+        anna.ask("POST", "/web/devices/new", _new(anna, name), follow=False) for name in ("Old tablet", "New tablet")
+    )
+    assert "otpauth:" not in anna.ask("GET", earlier.headers["location"]).html
+    assert Enrolled(anna.ask("GET", made.headers["location"])).base32
+
+
 def test_asking_what_a_page_would_be_like_does_not_use_up_its_seed(anna: Visitor) -> None:
     made = anna.ask("POST", "/web/devices/new", _new(anna, "New tablet"), follow=False)
     anna.ask("HEAD", made.headers["location"])
@@ -186,6 +194,11 @@ def test_no_more_people_than_anybody_reads(desk: Desk, helper: Visitor) -> None:
     answer = helper.get("/desk?q=many")
     assert "There are more." in answer.text
     assert "many20" not in answer.text
+    with desk.open() as server:
+        server.remove_person("many20")
+    answer = helper.get("/desk?q=many")
+    assert "many19" in answer.text
+    assert "There are more." not in answer.text
 
 
 def test_a_person_in_words(helper: Visitor) -> None:
