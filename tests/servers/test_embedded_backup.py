@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import stat
 import threading
 from pathlib import Path
@@ -18,6 +20,7 @@ from provision.otp import code_at
 from provision.servers.backend import Registration
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.embedded.backup import back_up
+from provision.servers.embedded.keys import key_path
 
 START_S = 1_767_225_600.0
 TOTP = OtpParameters()
@@ -52,6 +55,19 @@ def test_the_copy_is_a_server_and_knows_what_is_spent(path: Path, tmp_path: Path
         assert (again.list(), again.audit()) == expected
         with pytest.raises(CodeReplayed):
             again.check("alice", code_at(SEED, TOTP, NOW))
+
+
+def test_the_copy_of_a_copy_that_other_means_made_is_read_while_it_is_written(path: Path, tmp_path: Path) -> None:
+    """VACUUM INTO, for one, makes it without a write-ahead log: a reader would keep logins waiting."""
+    by_hand, copy = tmp_path / "by hand.db", tmp_path / "copy.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("VACUUM INTO ?", (str(by_hand),))
+    key_path(path).rename(key_path(by_hand))
+    back_up(by_hand, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as reader, opened(copy) as server:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM device").fetchall()
+        assert server.check("alice", code_at(SEED, TOTP, NOW)).step == NOW
 
 
 def test_it_is_of_one_instant_while_others_write(path: Path, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -125,6 +126,14 @@ def test_a_drift_that_the_server_had_learnt_counts(backup: Path, tmp_path: Path,
         assert server.check("alice", code(TOTP.step_at(clock.now()) + 10)).drift_steps == 10
 
 
+def test_it_tells_when_the_last_device_is_good_again(backup: Path, tmp_path: Path, clock: ManualClock) -> None:
+    slow = OtpParameters(time_step_s=60)
+    with opened(backup, clock) as server:
+        server.register(Registration(UUID(int=3), "aaron", "slow", None, Secret(b"shows a minute's codes"), slow))
+    found = restore(backup, tmp_path / "again.db", clock, os.urandom)
+    assert found.accepts_from_s == START_S + 120  # alice's, who comes after aaron, at START_S + 90
+
+
 @pytest.mark.parametrize("name", ["new.db", "new.db.key", "new.db-wal", "new.db-shm", "new.db-journal"])
 def test_nothing_is_overwritten(backup: Path, tmp_path: Path, clock: ManualClock, name: str) -> None:
     there = tmp_path / name
@@ -153,6 +162,31 @@ def test_what_is_no_whole_backup_leaves_nothing_behind(backup: Path, tmp_path: P
         with pytest.raises(Unreachable):
             restore(backup, target, clock, os.urandom)
         assert not list(tmp_path.glob("new*"))
+
+
+def test_damage_is_found_where_nothing_is_read_yet(backup: Path, tmp_path: Path, clock: ManualClock) -> None:
+    with closing(sqlite3.connect(backup)) as db:
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'spent' AND type = 'index'"
+        ).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with backup.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    with pytest.raises(Unreachable, match="the backup is damaged"):
+        restore(backup, tmp_path / "new.db", clock, os.urandom)
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_a_seed_that_does_not_open_is_found_before_its_person_logs_in(
+    backup: Path, tmp_path: Path, clock: ManualClock
+) -> None:
+    with closing(sqlite3.connect(backup)) as db:
+        db.execute("UPDATE device SET digits = 8 WHERE name = 'card'")
+        db.commit()
+    with pytest.raises(Unreachable, match="altered"):
+        restore(backup, tmp_path / "new.db", clock, os.urandom)
+    assert not list(tmp_path.glob("new*"))
 
 
 def _private(path: Path, content: bytes) -> None:

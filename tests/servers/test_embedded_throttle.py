@@ -73,3 +73,8 @@ def test_a_policy_is_checked() -> None:
         Policy(back_steps=-1)
     with pytest.raises(UsageError):
         Policy(resync_steps=10**6)
+    for pending_s in (59, 30 * 86_400 + 1):
+        with pytest.raises(UsageError):
+            Policy(pending_s=pending_s)
+    Policy(pending_s=60)
+    Policy(pending_s=30 * 86_400)

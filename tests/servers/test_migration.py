@@ -130,6 +130,9 @@ def test_a_device_lets_its_person_in_once_it_is_proved(world: World) -> None:
     world.clock.advance(30)
     assert server.check("anna", world.code(made)).step == USUAL.step_at(START_S) + 1
     rejected("proved", lambda: server.prove(device.device_id, world.code(made, 1)))
+    second = server.enrol("anna", "tablet")
+    with pytest.raises(CodeMismatch):  # beside a device that is proved, one that is not lets nobody in either
+        server.check("anna", world.code(second))
 
 
 def test_wrong_first_codes_are_counted_and_held_back_as_at_a_login(world: World) -> None:
@@ -266,6 +269,10 @@ def test_people_act_for_themselves_only(world: World) -> None:
         rejected("unknown-device", lambda: server.prove(bens.device.device_id, world.code(bens)))
         assert [person.user for person in server.people()] == ["anna"]
         assert server.cutover_s is None
+    if isinstance(world.server, EmbeddedServer):
+        with world.server.acting_as("anna's", own_only="anna"):
+            assert {device.user for device in world.server.list()} == {"anna"}
+        assert {device.user for device in world.server.list()} == {"anna", "ben"}  # it ends with the act
 
 
 # people
@@ -287,6 +294,10 @@ def test_people_are_known_until_they_are_removed(world: World) -> None:
         server.remove_person(user)
     assert not server.people()
     rejected("unknown-user", lambda: server.remove_person("ben"))
+    server.enrol("carl", "phone")
+    rejected("has-devices", lambda: server.remove_person("carl"))
+    world.clock.advance(DAY_S)
+    server.remove_person("carl")  # nobody proved it in time: it is not there any more
     assert world.log().count((Action.ADD_PERSON, "anna", Outcome.DONE)) == 1
     assert (Action.REMOVE_PERSON, "ben", Outcome.DONE) in world.log()
 
@@ -295,8 +306,15 @@ def test_who_is_removed_comes_back_by_no_api_token(world: World) -> None:
     world.server.add_people(["anna"])
     with world.file() as file:
         _, text = file.create_api_token("anna's", Role.USER, "anna")
+        file.create_api_token("anna's lost one", Role.USER, "anna")
+        file.revoke_api_token("anna's lost one")
+        world.clock.advance(60)
         file.remove_person("anna")
         rejected("unauthenticated", lambda: file.holder(text.reveal().decode()))
+        assert {one.name: one.revoked_s for one in file.api_tokens() if one.user == "anna"} == {
+            "anna's": START_S + 60,
+            "anna's lost one": START_S,  # when it was revoked stays on record
+        }
 
 
 # the old way
@@ -394,6 +412,7 @@ def test_times_that_make_no_sense(world: World) -> None:
     for until_s in (START_S, 0.0, START_S + MAX_FALLBACK_S + 1):
         with pytest.raises(InputError):
             server.set_fallback("anna", until_s)
+    server.set_fallback("anna", START_S + MAX_FALLBACK_S)
     rejected("unknown-user", lambda: server.set_fallback("nobody", START_S + 60))
     world.clock.wait_until(CUTOVER_S)
     rejected("no-old-way", lambda: server.set_fallback("anna", CUTOVER_S + 60))
@@ -413,6 +432,10 @@ def test_ones_own_last_device_goes_only_if_that_is_meant(world: World) -> None:
         server.delete(pending.device.device_id)
         rejected("locks-out", lambda: server.delete(last.device.device_id))
         server.delete(last.device.device_id, even_if_locked_out=True)
+    disabled = world.enrol_and_prove("anna")
+    world.server.disable(disabled.device.device_id)
+    with world.acting("anna") as server:
+        server.delete(disabled.device.device_id)  # locked out already
     other = world.enrol_and_prove("anna")
     world.server.delete(other.device.device_id)  # whoever helps is asked by the tool, not held up
 

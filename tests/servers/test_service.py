@@ -306,6 +306,26 @@ def test_more_than_a_request_can_need(world: World) -> None:
     assert (status, json.loads(answer)["error"]["code"]) == (413, "too-large")
 
 
+@pytest.mark.parametrize("last", [b"", b"x"])
+def test_a_body_in_parts_may_have_as_much_and_no_more(last: bytes) -> None:
+    parts = [bytes(limits.MAX_BODY // 2), bytes(limits.MAX_BODY // 2), last]
+    waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    waiting[-1]["more_body"] = False
+    read, said = [], []
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        read.append((await receive())["body"])
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    asyncio.run(limits.Limits(app)({"type": "http", "method": "POST", "headers": []}, receive, send))
+    assert (read, [message.get("status") for message in said[:1]]) == (([], [413]) if last else ([b"".join(parts)], []))
+
+
 def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_S", 0.0)
     said = []
@@ -319,7 +339,8 @@ def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     async def send(message: Any) -> None:
         said.append(message)
 
-    asyncio.run(limits.Limits(never_called)({"type": "http", "method": "POST", "headers": []}, receive, send))
+    asked = limits.Limits(never_called)({"type": "http", "method": "POST", "headers": []}, receive, send)
+    asyncio.run(asyncio.wait_for(asked, 10))
     assert said[0]["status"] == 408
 
 

@@ -169,6 +169,8 @@ def test_the_log_says_who_clicked(desk: Desk, anna: Visitor, helper: Visitor) ->
 def test_people_are_found_by_what_is_known_of_them(helper: Visitor) -> None:
     for q, user in (("ANN", "anna"), ("phone", "anna"), ("40123", "anna"), ("tabl", "carla"), ("ben", "ben")):
         assert user in helper.get(f"/desk?q={q}").text
+    for q, counted in (("anna", "anna , 2 devices"), ("tabl", "carla , 1 device"), ("ben", "ben , 0 devices")):
+        assert counted in helper.get(f"/desk?q={q}").text
     assert "Nobody was found" in helper.get("/desk?q=zzz").text
 
 
