@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +66,7 @@ def demo(link: str | None, family: str, model: str | None) -> int:
     programme = Programme(color=sys.stdout.isatty() and not plain)
     promised = sum(len(steps) for _, steps in acts)
     with (
+        _ending_by_sigterm_too(),
         tempfile.TemporaryDirectory(prefix="hwtoken-demo-") as folder,
         Stage(Path(folder), START_S, cast, link) as stage,
     ):
@@ -77,3 +81,13 @@ def demo(link: str | None, family: str, model: str | None) -> int:
             return BrokenPromise.exit_code
     programme.close(promised)
     return 0
+
+
+@contextlib.contextmanager
+def _ending_by_sigterm_too() -> Iterator[None]:
+    """As by Ctrl-C, which takes the token and its folder along: a CI runner that loses its patience sends this."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -56,6 +56,7 @@ def serve(
                 f"warning: the clock stands {behind_s:.0f} s before the last thing that was done here: until it has "
                 "caught up, codes that are right now are refused as used"
             )
+        server.wait_for_nobody()  # acting.py does, while others are served
         app = create_app(server, Aside(seed_search.COMMAND))
         mount(app, create_site(Front.of(server, context.clock, os.urandom)))
         uvicorn = run.prepare(app, tls)

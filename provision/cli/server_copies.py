@@ -52,7 +52,7 @@ def restore(context: Context, copy: Path, server_address: str) -> None:
             "last_s": found.last_s,
             "accepts_from_s": found.accepts_from_s,
         },
-        f"{found.devices} devices of {found.people} people; {last}\n"
+        f"devices: {found.devices}, of people: {found.people}; {last}\n"
         f"codes are accepted again from {utc(found.accepts_from_s)} on",
     )
 

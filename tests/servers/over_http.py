@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import FastAPI
@@ -18,6 +18,8 @@ from provision.servers.service.app import create_app
 from provision.servers.service.aside import Aside
 from provision.servers.web.app import create_site, mount
 from provision.servers.web.visit import Front
+
+T = TypeVar("T")
 
 
 class Service:
@@ -60,15 +62,19 @@ class Service:
         self, method: str, target: str, body: bytes | None = None, *, api_token: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body."""
+        return self.run(self.asked(method, target, body, api_token=api_token, **headers))
+
+    def run(self, asked: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(asked)
+
+    async def asked(
+        self, method: str, target: str, body: bytes | None = None, *, api_token: str | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """As `ask`, for those who ask several things at once."""
         sent = {"content-type": "application/json"} if body is not None else {}
         if api_token is not None:
             sent["authorization"] = f"Bearer {api_token}"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self._runner.run(self._asked(method, target, [body or b""], sent))
-
-    async def _asked(
-        self, method: str, target: str, parts: list[bytes], headers: dict[str, str]
-    ) -> tuple[int, dict[str, str], bytes]:
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -80,14 +86,11 @@ class Service:
             "raw_path": path.encode("ascii"),
             "query_string": query.encode("ascii"),
             "root_path": "",
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
-        waiting = [
-            {"type": "http.request", "body": part, "more_body": number < len(parts)}
-            for number, part in enumerate(parts, start=1)
-        ]
+        waiting = [{"type": "http.request", "body": body or b"", "more_body": False}]
         said: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:

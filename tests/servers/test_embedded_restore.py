@@ -208,7 +208,7 @@ def test_the_command(backup: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     command = ["server", "restore", str(backup), "--clock", f"file:{tmp_path / 'clock'}", "--server"]
     assert main([*command, f"embedded:{tmp_path / 'new.db'}"]) == 0
     assert capsys.readouterr().out == (
-        "2 devices of 2 people; it knows what was done until 2026-01-01 00:00:00\n"
+        "devices: 2, of people: 2; it knows what was done until 2026-01-01 00:00:00\n"
         "codes are accepted again from 2026-01-01 00:01:30 on\n"
     )
     assert main([*command, f"embedded:{tmp_path / 'other.db'}", "--json"]) == 0

@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +27,7 @@ from provision.servers.backend import Enrolment, Registration, ServerCapability
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.remote import RemoteServer
 from provision.servers.roles import Role
-from provision.servers.service import limits, permissions, problems
+from provision.servers.service import acting, limits, permissions, problems
 from provision.servers.service.permissions import ROUTES, Route, Scope
 from tests.servers.over_http import Service
 
@@ -459,7 +459,8 @@ def test_a_locked_database_is_told_without_its_name(
 ) -> None:
     with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
         world.service.ask("GET", "/v1/devices", api_token=world.tokens[Role.DESK])
-        world.service.server._storage._connection.execute("PRAGMA busy_timeout=1")
+        world.service.server.wait_for_nobody()
+        monkeypatch.setattr(acting, "PATIENCE_S", 0.01)
         other.execute("BEGIN IMMEDIATE")
         status, error = world.ask("POST", "/v1/check", BODIES[permissions.CHECK])
         other.execute("ROLLBACK")
@@ -467,6 +468,24 @@ def test_a_locked_database_is_told_without_its_name(
     assert str(world.path) not in json.dumps(error)
     assert f"{world.path} is held by another process" in caplog.text
     assert world.ask("POST", "/v1/check", BODIES[permissions.CHECK])[0] == 200  # the code was not spent
+
+
+def test_who_waits_for_a_locked_database_waits_alone(world: World) -> None:
+    async def asked_together() -> tuple[Any, Any]:
+        check = asyncio.create_task(ask("POST", "/v1/check", json.dumps(BODIES[permissions.CHECK]).encode()))
+        meanwhile = await ask("GET", "/v1/devices", None)
+        assert not check.done()
+        other.execute("ROLLBACK")
+        return meanwhile, await check
+
+    def ask(method: str, target: str, body: bytes | None) -> Coroutine[Any, Any, tuple[int, dict[str, str], bytes]]:
+        return world.service.asked(method, target, body, api_token=world.tokens[Role.ADMINISTRATOR])
+
+    world.service.server.wait_for_nobody()
+    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        meanwhile, check = world.service.run(asked_together())
+    assert (meanwhile[0], check[0]) == (200, 200)
 
 
 def test_every_answer_stays_where_it_is_sent(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import itertools
@@ -301,26 +302,43 @@ def test_an_unknown_api_token(running: Serving) -> None:
     assert refusal.value.code == "unauthenticated"
 
 
-def test_a_client_that_never_finishes_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In this process, with a shorter patience."""
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In this process, with a shorter patience. Whoever says nothing to TLS has not finished its handshake."""
     from provision.servers.service import run
     from provision.servers.service.app import create_app
     from provision.servers.service.aside import Aside
 
-    monkeypatch.setattr(run, "HEAD_S", 0.05)
+    monkeypatch.setattr(run, "HEAD_S", 0.5 if tls else 0.05)  # a handshake that is wanted takes some, too
     world = World(tmp_path)
+    cert, key = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(cert))
+
+    def connected() -> socket.socket:
+        return socket.create_connection(listener.getsockname(), timeout=30)
+
+    def spoken() -> socket.socket:
+        return trust.wrap_socket(connected(), server_hostname="127.0.0.1") if tls else connected()
+
     with world.file() as file, run.listen("127.0.0.1:0") as listener:
-        server = run.prepare(create_app(file, Aside(COMMAND)), None)
-        thread = threading.Thread(target=server.run, args=([listener],))
+        server = run.prepare(create_app(file, Aside(COMMAND)), run.TlsFiles(cert, key) if tls else None)
+
+        def serve() -> None:
+            with asyncio.Runner(loop_factory=run.PatientLoop) as runner:
+                runner.run(server.serve([listener]))
+
+        thread = threading.Thread(target=serve)
         thread.start()
         try:
+            with connected() as silent:
+                assert silent.recv(1) == b""
             for sent in (b"", b"GET /v1/dev", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Slow"):
-                with socket.create_connection(listener.getsockname(), timeout=30) as connection:
+                with spoken() as connection:
                     connection.sendall(sent)
                     assert connection.recv(1) == b""
-            with contextlib.closing(http.client.HTTPConnection(*listener.getsockname(), timeout=30)) as patient:
-                patient.request("GET", "/openapi.json")
-                assert patient.getresponse().status == 200
+            with spoken() as patient:
+                patient.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert patient.recv(100).startswith(b"HTTP/1.1 200")
         finally:
             server.should_exit = True
             thread.join(timeout=30)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +74,28 @@ def test_a_command_that_ends_otherwise_than_promised_is_noticed() -> None:
     assert demo_acts._expect(ran, 0) == {"step": "DONE"}
     with pytest.raises(BrokenPromise, match="exit code 0 instead of 3"):
         demo_acts._expect(ran, 3)
+
+
+def test_sigterm_ends_it_with_its_token_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "provision", "demo"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as running:
+        assert running.stdout is not None
+        while "   ok  " not in running.stdout.readline():
+            pass
+        (folder,) = tmp_path.iterdir()
+        running.send_signal(signal.SIGTERM)
+        _, said = running.communicate(timeout=30)
+    assert (running.returncode, said.strip()) == (130, "interrupted")
+    assert list(tmp_path.iterdir()) == []
+    assert not any(str(folder) in others for others in command_lines())
+
+
+def command_lines() -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return found

@@ -69,6 +69,10 @@ class ServerFile(Closing):
     def close(self) -> None:
         self._storage.close()
 
+    def wait_for_nobody(self) -> None:
+        """From now on a caller that finds the file held by another process is told at once, and waits by itself."""
+        self._storage.set_busy_timeout(0)
+
     # who acts
 
     @contextlib.contextmanager

@@ -56,6 +56,10 @@ class Storage:
         with self._named():
             self._connection.close()
 
+    def set_busy_timeout(self, seconds: float) -> None:
+        with self._named():
+            self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, and alone: no other writer from the first statement to the durable commit."""
@@ -139,6 +143,11 @@ class Storage:
                 raise
             fault, hint = _TROUBLE[code & 0xFF]
             raise Unreachable(f"the server database {self.path} {fault}", hint=hint) from error
+
+
+def is_held(error: Unreachable) -> bool:
+    """Whether another process holds the file: nothing was done then, and a little later it can be."""
+    return getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def create(path: Path, *, key_check: bytes, created_s: float, policy: Policy) -> None:

@@ -111,14 +111,14 @@ def _serves(route: Route, **more: Any) -> Callable[[Handler], Handler]:
 
 @_serves(permissions.CHECK)
 async def check(request: Request, given: CodeGiven) -> Acceptance:
-    return _done(
+    return await _done(
         request, permissions.CHECK, lambda server: server.check(given.user, given.code, device_id=given.device_id)
     )
 
 
 @_serves(permissions.LIST)
 async def list_devices(request: Request, user: str | None = None) -> Devices:
-    return _done(request, permissions.LIST, lambda server: Devices(server.list(user)))
+    return await _done(request, permissions.LIST, lambda server: Devices(server.list(user)))
 
 
 @_serves(permissions.REGISTER, status_code=201)
@@ -131,22 +131,22 @@ async def register(request: Request, given: RegistrationGiven) -> Device:
         _decoded(given.secret.get_secret_value()),
         given.parameters(),
     )
-    return _done(request, permissions.REGISTER, lambda server: server.register(registration))
+    return await _done(request, permissions.REGISTER, lambda server: server.register(registration))
 
 
 @_serves(permissions.STATE)
 async def state(request: Request, device_id: str) -> Device:
-    return _done(request, permissions.STATE, lambda server: server.device(device_id))
+    return await _done(request, permissions.STATE, lambda server: server.device(device_id))
 
 
 @_serves(permissions.RENAME, status_code=204)
 async def rename(request: Request, device_id: str, given: NameGiven) -> None:
-    _done(request, permissions.RENAME, lambda server: server.rename(device_id, given.name))
+    await _done(request, permissions.RENAME, lambda server: server.rename(device_id, given.name))
 
 
 @_serves(permissions.DELETE, status_code=204)
 async def delete(request: Request, device_id: str, even_if_locked_out: bool = False) -> None:
-    _done(
+    await _done(
         request,
         permissions.DELETE,
         lambda server: server.delete(device_id, even_if_locked_out=even_if_locked_out),
@@ -155,37 +155,37 @@ async def delete(request: Request, device_id: str, even_if_locked_out: bool = Fa
 
 @_serves(permissions.RESYNC)
 async def resync(request: Request, device_id: str, given: CodesGiven) -> Acceptance:
-    return _done(request, permissions.RESYNC, lambda server: server.resync(device_id, given.first, given.second))
+    return await _done(request, permissions.RESYNC, lambda server: server.resync(device_id, given.first, given.second))
 
 
 @_serves(permissions.SET_DRIFT, status_code=204)
 async def set_drift(request: Request, device_id: str, given: DriftGiven) -> None:
-    _done(request, permissions.SET_DRIFT, lambda server: server.set_drift(device_id, given.drift_steps))
+    await _done(request, permissions.SET_DRIFT, lambda server: server.set_drift(device_id, given.drift_steps))
 
 
 @_serves(permissions.ASSIGN, status_code=204)
 async def assign(request: Request, device_id: str, given: UserGiven) -> None:
-    _done(request, permissions.ASSIGN, lambda server: server.assign(device_id, given.user))
+    await _done(request, permissions.ASSIGN, lambda server: server.assign(device_id, given.user))
 
 
 @_serves(permissions.UNASSIGN, status_code=204)
 async def unassign(request: Request, device_id: str) -> None:
-    _done(request, permissions.UNASSIGN, lambda server: server.unassign(device_id))
+    await _done(request, permissions.UNASSIGN, lambda server: server.unassign(device_id))
 
 
 @_serves(permissions.DISABLE, status_code=204)
 async def disable(request: Request, device_id: str) -> None:
-    _done(request, permissions.DISABLE, lambda server: server.disable(device_id))
+    await _done(request, permissions.DISABLE, lambda server: server.disable(device_id))
 
 
 @_serves(permissions.ENABLE, status_code=204)
 async def enable(request: Request, device_id: str) -> None:
-    _done(request, permissions.ENABLE, lambda server: server.enable(device_id))
+    await _done(request, permissions.ENABLE, lambda server: server.enable(device_id))
 
 
 @_serves(permissions.ENROL, status_code=201)
 async def enrol(request: Request, given: EnrolmentGiven) -> Enrolled:
-    made = _done(
+    made = await _done(
         request, permissions.ENROL, lambda server: server.enrol(given.user, given.name, parameters=given.parameters())
     )
     return Enrolled(made.device, made.otpauth.reveal().decode("ascii"))
@@ -193,48 +193,50 @@ async def enrol(request: Request, given: EnrolmentGiven) -> Enrolled:
 
 @_serves(permissions.PROVE)
 async def prove(request: Request, device_id: str, given: FirstCodeGiven) -> Acceptance:
-    return _done(request, permissions.PROVE, lambda server: server.prove(device_id, given.code))
+    return await _done(request, permissions.PROVE, lambda server: server.prove(device_id, given.code))
 
 
 @_serves(permissions.PEOPLE)
 async def people(request: Request) -> People:
-    return _done(request, permissions.PEOPLE, lambda server: People(server.people()))
+    return await _done(request, permissions.PEOPLE, lambda server: People(server.people()))
 
 
 @_serves(permissions.ADD_PEOPLE)
 async def add_people(request: Request, given: PeopleGiven) -> NewPeople:
-    return _done(request, permissions.ADD_PEOPLE, lambda server: NewPeople(server.add_people(given.users)))
+    return await _done(request, permissions.ADD_PEOPLE, lambda server: NewPeople(server.add_people(given.users)))
 
 
 @_serves(permissions.REMOVE_PERSON, status_code=204)
 async def remove_person(request: Request, user: str) -> None:
-    _done(request, permissions.REMOVE_PERSON, lambda server: server.remove_person(user))
+    await _done(request, permissions.REMOVE_PERSON, lambda server: server.remove_person(user))
 
 
 @_serves(permissions.SET_FALLBACK)
 async def set_fallback(request: Request, given: FallbackGiven) -> Person:
-    return _done(request, permissions.SET_FALLBACK, lambda server: server.set_fallback(given.user, given.until_s))
+    return await _done(request, permissions.SET_FALLBACK, lambda server: server.set_fallback(given.user, given.until_s))
 
 
 @_serves(permissions.CUTOVER)
 async def cutover(request: Request) -> Cutover:
-    return _done(request, permissions.CUTOVER, lambda server: Cutover(server.cutover_s))
+    return await _done(request, permissions.CUTOVER, lambda server: Cutover(server.cutover_s))
 
 
 @_serves(permissions.SET_CUTOVER, status_code=204)
 async def set_cutover(request: Request, given: CutoverGiven) -> None:
-    _done(request, permissions.SET_CUTOVER, lambda server: server.set_cutover(given.cutover_s))
+    await _done(request, permissions.SET_CUTOVER, lambda server: server.set_cutover(given.cutover_s))
 
 
 @_serves(permissions.EXPECTED)
 async def expected(request: Request) -> Expected:
-    return _done(request, permissions.EXPECTED, lambda server: Expected(server.now(), *server.window_steps))
+    return await _done(request, permissions.EXPECTED, lambda server: Expected(server.now(), *server.window_steps))
 
 
 @_serves(permissions.MATCH)
 async def matching_steps(request: Request, device_id: str, given: StepsGiven) -> Steps:
     steps = range(given.start, given.stop)
-    return _done(request, permissions.MATCH, lambda server: Steps(server.matching_steps(device_id, given.codes, steps)))
+    return await _done(
+        request, permissions.MATCH, lambda server: Steps(server.matching_steps(device_id, given.codes, steps))
+    )
 
 
 @_serves(permissions.SEARCH, response_model=FitsTold)
@@ -243,7 +245,7 @@ async def search(request: Request, device_id: str, given: SearchGiven) -> dict[s
         require_codes(given.codes)
         return server.seed_side(device_id)
 
-    side = _done(request, permissions.SEARCH, seed_side)
+    side = await _done(request, permissions.SEARCH, seed_side)
     aside: Aside = request.app.state.aside
     return plain_fits(await aside.search(side, given.codes, given.first_s))
 
@@ -254,7 +256,7 @@ async def attempts(request: Request, since_s: Since = 0, after: After = 0, limit
         found = server.numbered_attempts(since_s, after=after, limit=limit)
         return AttemptPage([attempt for _, attempt in found], found[-1][0] if len(found) == limit else None)
 
-    return _done(request, permissions.ATTEMPTS, read)
+    return await _done(request, permissions.ATTEMPTS, read)
 
 
 @_serves(permissions.HISTORY)
@@ -264,7 +266,7 @@ async def history(request: Request, device_id: str | None = None, after: After =
         entries = [HistoryEntry(one.device_id, one.at_s, one.step) for one in found if one.device_id is not None]
         return HistoryPage(entries, found[-1].audit_id if len(found) == limit else None)
 
-    return _done(request, permissions.HISTORY, read)
+    return await _done(request, permissions.HISTORY, read)
 
 
 @_serves(permissions.AUDIT)
@@ -273,10 +275,10 @@ async def audit(request: Request, device_id: str | None = None, after: After = 0
         found = server.audit(device_id, after=after, limit=limit)
         return AuditPage(found, found[-1].audit_id if len(found) == limit else None)
 
-    return _done(request, permissions.AUDIT, read)
+    return await _done(request, permissions.AUDIT, read)
 
 
-def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], T]) -> T:
+async def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], T]) -> T:
     """`act`, in the name of who asks. Raises Rejected (unauthenticated, forbidden), and what `act` raises."""
     scheme, _, api_token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
@@ -285,7 +287,7 @@ def _done(request: Request, route: Route, act: Callable[[EmbeddedServer], T]) ->
         )
 
     server: EmbeddedServer = request.app.state.server
-    return act_as(server, api_token.strip(), route, act)
+    return await act_as(server, api_token.strip(), route, act)
 
 
 def _decoded(base32: str) -> Secret:

@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from provision.errors import InputError, UsageError
 
-HEAD_S = 10.0  # seconds in which the head of a request must have come
+HEAD_S = 10.0  # seconds in which a TLS handshake must be done, and then the head of a request must have come
 STOP_S = 10  # seconds that requests under way are given when the server stops
 FAREWELL_S = 1.0  # seconds in which the other side must have closed a connection that is over
 MAX_CONNECTIONS = 512
@@ -28,6 +30,11 @@ _LISTEN_HINTS = {
     errno.EADDRINUSE: "another program listens there",
     errno.EACCES: "ports below 1024 are the system's: take another, or a service manager's socket (fd:3)",
 }
+
+if sys.platform == "win32":
+    _SystemLoop = asyncio.ProactorEventLoop
+else:
+    _SystemLoop = asyncio.SelectorEventLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,7 @@ class TlsFiles:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever, and under TLS
-    half a minute for the other side to say that it has closed, too."""
+    """uvicorn's HTTP/1.1, with an end to the patience: it alone would wait for a request's head for ever."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -59,27 +65,26 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
         self._stop_timer()
 
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self.transport.is_closing():  # nothing was under way
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        if not self.transport.is_closing():  # closed twice, one under TLS forgets how to abort
-            self.transport.close()
-        self.loop.call_later(FAREWELL_S, self.transport.abort)
-
     def _time_head(self) -> None:
         """Between requests the timer runs, from the first byte on and not anew with each; within one it does not."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_timer()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._hang_up)
+            self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class PatientLoop(_SystemLoop):
+    """asyncio's own, which alone gives a TLS handshake a minute, and the other side half of one to close, too."""
+
+    async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
+        if options.get("ssl") is not None:
+            options |= {"ssl_handshake_timeout": HEAD_S, "ssl_shutdown_timeout": FAREWELL_S}
+        return await super().create_server(*arguments, **options)
 
 
 def listen(where: str) -> socket.socket:
@@ -160,7 +165,8 @@ def serve(server: uvicorn.Server, listener: socket.socket) -> None:
     # uvicorn sends itself again what has stopped it: by itself SIGTERM would then end the process on the spot.
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        server.run([listener])
+        with asyncio.Runner(loop_factory=PatientLoop) as runner:
+            runner.run(server.serve([listener]))
     finally:
         signal.signal(signal.SIGTERM, before)
 

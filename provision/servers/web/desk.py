@@ -20,13 +20,13 @@ FALLBACK_HOURS = (1, 4, 12, 24, 72, 168)
 
 async def search(visit: Visit) -> Response:
     q = visit.request.query_params.get("q", "").strip()
-    found = visit.done(lambda server: server.search(q)) if q else []
+    found = await visit.done(lambda server: server.search(q)) if q else []
     return visit.show("desk.html", q=q, found=found[:MAX_FOUND], are_more=len(found) > MAX_FOUND)
 
 
 async def person(visit: Visit) -> Response:
     user = visit.request.query_params.get("user", "")
-    now = visit.done(lambda server: outlook.read(server, user, visit.now_s))
+    now = await visit.done(lambda server: outlook.read(server, user, visit.now_s))
     if now.person is None:
         raise Refused(404, "There is no such person here.")
     return visit.show(
@@ -44,7 +44,7 @@ async def fallback(visit: Visit) -> Response:
         raise Refused(400, "This form cannot be read. Nothing was changed.")
     until_s = None if "end" in visit.form else visit.now_s + int(hours) * 3600
     try:
-        now = visit.done(lambda server: server.set_fallback(user, until_s))
+        now = await visit.done(lambda server: server.set_fallback(user, until_s))
     except Rejected as error:
         if error.code != "no-old-way":
             raise
@@ -55,7 +55,7 @@ async def fallback(visit: Visit) -> Response:
 
 
 async def resyncing(visit: Visit) -> Response:
-    device = visit.done(lambda server: server.device(visit.device_id))
+    device = await visit.done(lambda server: server.device(visit.device_id))
     return visit.show("resync.html", device=device, back=pages.ROOT + _of(device.user))
 
 
@@ -67,7 +67,7 @@ async def resync(visit: Visit) -> Response:
         return server.device(visit.device_id)
 
     try:
-        device = visit.done(act)
+        device = await visit.done(act)
     except CodeMismatch:
         return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.NOT_A_PAIR, "first")
     except (VerificationError, Rejected) as error:
@@ -80,7 +80,7 @@ async def unlock(visit: Visit) -> Response:
         server.enable(visit.device_id)
         return server.device(visit.device_id)
 
-    device = visit.done(act)
+    device = await visit.done(act)
     return visit.go(_of(device.user), f"“{device.name}” is switched on, and earlier wrong codes are forgiven.")
 
 
@@ -89,7 +89,7 @@ async def deleting(visit: Visit) -> Response:
         device = server.device(visit.device_id)
         return device, None if device.user is None else outlook.read(server, device.user, visit.now_s)
 
-    device, now = visit.done(read)
+    device, now = await visit.done(read)
     return visit.show(
         "delete.html",
         device=device,
@@ -106,7 +106,7 @@ async def delete(visit: Visit) -> Response:
         server.delete(visit.device_id)
         return device
 
-    device = visit.done(act)
+    device = await visit.done(act)
     return visit.go(_of(device.user), f"“{device.name}” is deleted.")
 
 

@@ -27,7 +27,9 @@ class Shown:
 
 
 async def devices(visit: Visit) -> Response:
-    return visit.show("devices.html", outlook=visit.done(lambda server: outlook.read(server, visit.user, visit.now_s)))
+    return visit.show(
+        "devices.html", outlook=await visit.done(lambda server: outlook.read(server, visit.user, visit.now_s))
+    )
 
 
 async def new(visit: Visit) -> Response:
@@ -37,7 +39,7 @@ async def new(visit: Visit) -> Response:
 async def add(visit: Visit) -> Response:
     name = visit.form.get("name", "").strip()
     try:
-        enrolment = visit.done(lambda server: server.enrol(visit.user, name))
+        enrolment = await visit.done(lambda server: server.enrol(visit.user, name))
     except (AlreadyRegistered, InputError, Rejected) as error:
         return visit.again(pages.NEW.path, words.refusal(error), "name", name)
     device_id = enrolment.device.device_id
@@ -46,7 +48,7 @@ async def add(visit: Visit) -> Response:
 
 
 async def proving(visit: Visit) -> Response:
-    device = visit.done(lambda server: server.device(visit.device_id))
+    device = await visit.done(lambda server: server.device(visit.device_id))
     if not device.pending:
         return visit.go(pages.DEVICES.path)
     shown = None
@@ -59,20 +61,20 @@ async def proving(visit: Visit) -> Response:
 async def prove(visit: Visit) -> Response:
     code = digits_of(visit.form, "code")
     try:
-        visit.done(lambda server: server.prove(visit.device_id, code))
+        await visit.done(lambda server: server.prove(visit.device_id, code))
     except (VerificationError, Rejected) as error:
         return visit.again(pages.at(pages.PROVING, visit.device_id), words.refusal(error), "code")
     return visit.go(pages.DEVICES.path, "Your device is ready: log in with its codes from now on.")
 
 
 async def renaming(visit: Visit) -> Response:
-    return visit.show("rename.html", device=visit.done(lambda server: server.device(visit.device_id)))
+    return visit.show("rename.html", device=await visit.done(lambda server: server.device(visit.device_id)))
 
 
 async def rename(visit: Visit) -> Response:
     name = visit.form.get("name", "").strip()
     try:
-        visit.done(lambda server: server.rename(visit.device_id, name))
+        await visit.done(lambda server: server.rename(visit.device_id, name))
     except (AlreadyRegistered, InputError) as error:
         return visit.again(pages.at(pages.RENAMING, visit.device_id), words.refusal(error), "name", name)
     return visit.go(pages.DEVICES.path, f"The device is called “{name}” now.")
@@ -82,7 +84,7 @@ async def deleting(visit: Visit) -> Response:
     def read(server: EmbeddedServer) -> tuple[Device, Outlook]:
         return server.device(visit.device_id), outlook.read(server, visit.user, visit.now_s)
 
-    device, now = visit.done(read)
+    device, now = await visit.done(read)
     return visit.show(
         "delete.html",
         device=device,
@@ -100,7 +102,7 @@ async def delete(visit: Visit) -> Response:
         return name
 
     try:
-        name = visit.done(act)
+        name = await visit.done(act)
     except Rejected as error:
         if error.code != "locks-out":
             raise

@@ -82,28 +82,31 @@ class Visit:
         found: str = self.request.path_params["device_id"]
         return found
 
-    def done(self, act: Callable[[EmbeddedServer], T]) -> T:
+    async def done(self, act: Callable[[EmbeddedServer], T]) -> T:
         """`act`, by the page's route. Raises NotSignedIn if the API token was just revoked, and what `act` raises."""
         assert self.page.takes is not None
-        takes = self.page.takes
-        return self._unless_revoked(lambda server: act_as(server, self._api_token, takes, act))
+        try:
+            return await act_as(self.front.server, self._api_token, self.page.takes, act)
+        except Rejected as error:
+            raise self._told_apart(error) from None
 
     def look(self) -> None:
         """Whether the API token is still good, which every page asks, also one that asks nothing else."""
-        self._unless_revoked(lambda server: server.holder(self._api_token))
+        try:
+            self.front.server.holder(self._api_token)
+        except Rejected as error:
+            raise self._told_apart(error) from None
 
     @property
     def _api_token(self) -> str:
         return self.session.api_token.reveal().decode()
 
-    def _unless_revoked(self, act: Callable[[EmbeddedServer], T]) -> T:
-        try:
-            return act(self.front.server)
-        except Rejected as error:
-            if error.code != "unauthenticated":
-                raise
-            self.front.sessions.end(self.request.cookies[COOKIE])
-            raise NotSignedIn("revoked") from None
+    def _told_apart(self, error: Rejected) -> Rejected | NotSignedIn:
+        """A refusal of the API token itself ends the session."""
+        if error.code != "unauthenticated":
+            return error
+        self.front.sessions.end(self.request.cookies[COOKIE])
+        return NotSignedIn("revoked")
 
     def show(self, template: str, **values: Any) -> HTMLResponse:
         """A page, with the notice that waited for it."""
