@@ -170,7 +170,7 @@ def test_the_packages_themselves_hold_no_code() -> None:
 
 def unlisted(docstring: str, names: set[str]) -> set[str]:
     """What a package's own list of its modules leaves out, lines of a name and what it is for; of no list, nothing."""
-    listed = names & set(re.findall(r"^ {4}([a-z_]+) ", docstring, re.MULTILINE))
+    listed = names & set(re.findall(r"^(?: {4})?([a-z_]+) ", docstring, re.MULTILINE))
     return names - listed if len(listed) > 1 else set()
 
 
