@@ -15,7 +15,7 @@ from itertools import groupby
 from math import floor
 from typing import Any
 
-from provision.drift.document import exact
+from provision.drift.document import whole
 from provision.drift.moments import moment
 from provision.errors import InputError
 
@@ -108,12 +108,5 @@ def _numbered(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, s
 def _login(row: Mapping[str, str], time_step_s: int, where: str) -> tuple[Fraction, int]:
     received_s = moment(row["time"], f"{where}: time")
     if row.get("step"):
-        return received_s, _whole(row["step"], f"{where}: step")
-    return received_s, floor(received_s / time_step_s) + _whole(row.get("drift_steps", ""), f"{where}: drift_steps")
-
-
-def _whole(text: str, what: str) -> int:
-    number = exact(text, what)
-    if number.denominator != 1:
-        raise InputError(f"{what} is a whole number")
-    return int(number)
+        return received_s, whole(row["step"], f"{where}: step")
+    return received_s, floor(received_s / time_step_s) + whole(row.get("drift_steps", ""), f"{where}: drift_steps")
