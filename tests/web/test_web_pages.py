@@ -92,6 +92,16 @@ def test_a_wrong_code_is_said_and_the_right_one_then_taken(desk: Desk, anna: Vis
     assert "Your device is ready" in anna.submit(too_soon.form("/prove"), code=f"{code[:3]} {code[3:]}").text
 
 
+def test_a_second_click_takes_nothing_back_of_what_the_first_has_done(desk: Desk, anna: Visitor) -> None:
+    new = add(anna, "New tablet")
+    form = new.page.form("/prove")
+    for _ in range(2):
+        answer = anna.submit(form, code=new.code(NOW_S))
+        assert answer.path == "/devices"
+        assert "Your device is ready" in answer.text
+        assert "did not work" not in answer.text
+
+
 def test_whoever_lost_the_secret_starts_again(desk: Desk, anna: Visitor) -> None:
     new = add(anna, "New tablet")
     answer = anna.submit(anna.get(new.page.path).form("/delete"))
