@@ -251,6 +251,20 @@ def test_a_counter_that_was_pressed_too_often_is_learnt(desk: Desk, helper: Visi
     assert "None" not in answer.text
 
 
+def test_whoever_has_only_what_is_switched_off_is_not_told_that_the_old_way_is_closed(
+    desk: Desk, helper: Visitor, anna: Visitor
+) -> None:
+    """It is open until the cut-over, and the desk may let them go there."""
+    with desk.open() as server:
+        for device_id in (PHONE, TOKEN):
+            server.disable(device_id)
+    person = helper.get("/desk/person?user=anna")
+    assert "anna is locked out" in person.text
+    assert "It could be opened until 1 February 2027" in person.text
+    for page in (person, anna.get("/devices"), anna.get(f"/devices/{PHONE}/delete")):
+        assert "the old way is closed" not in page.text
+
+
 def test_the_old_way_is_opened_for_a_time_and_closed(desk: Desk, helper: Visitor, anna: Visitor) -> None:
     opened = helper.submit(helper.get("/desk/person?user=anna").form("/fallback"), hours="4")
     assert "open until 24 November 2026, 12:05 UTC" in opened.text
