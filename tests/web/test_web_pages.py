@@ -284,6 +284,17 @@ def test_a_time_that_the_page_did_not_offer(desk: Desk, helper: Visitor, hours: 
     assert "Not used." in helper.get("/desk/person?user=anna").text
 
 
+def test_no_time_is_offered_beyond_the_cut_over(desk: Desk, helper: Visitor) -> None:
+    with desk.open() as server:
+        server.set_cutover(NOW_S + 9 * 3600)
+    page = helper.get("/desk/person?user=anna")
+    assert "For 4 hours, until 24 November 2026, 12:05 UTC" in page.text
+    assert "For 9 hours, until 24 November 2026, 17:05 UTC" in page.text
+    assert "For 12 hours" not in page.text
+    opened = helper.submit(page.form("/fallback"), hours="12")
+    assert "open until 24 November 2026, 17:05 UTC" in opened.text
+
+
 def test_there_is_no_old_way_after_the_cut_over(desk: Desk, helper: Visitor) -> None:
     form = helper.get("/desk/person?user=anna").form("/fallback")
     desk.clock.advance(CUTOVER_S - NOW_S)

@@ -33,7 +33,7 @@ async def person(visit: Visit) -> Response:
         "person.html",
         user=user,
         outlook=now,
-        fallback_hours=FALLBACK_HOURS,
+        offers=_offers(now),
         may_unlock=visit.holder.role in pages.LEADERS,
     )
 
@@ -122,6 +122,18 @@ HANDLERS: Mapping[pages.Page, Callable[[Visit], Awaitable[Response]]] = {
     pages.DESK_DELETING: deleting,
     pages.DESK_DELETE: delete,
 }
+
+
+def _offers(now: Outlook) -> list[tuple[int, float]]:
+    """For how many hours the old way could be opened, and when each would end: none outlasts the cut-over."""
+    if now.cutover_s is None:
+        return []
+    longest_s = now.cutover_s - now.now_s
+    shorter = [hours for hours in FALLBACK_HOURS if hours * 3600 < longest_s]
+    offers = [(hours, now.now_s + hours * 3600) for hours in shorter]
+    if len(shorter) < len(FALLBACK_HOURS):
+        offers.append((FALLBACK_HOURS[len(shorter)], now.cutover_s))
+    return offers
 
 
 def _of(user: str | None) -> str:
