@@ -26,7 +26,11 @@ class ControlClient:
             ) from None
         self._reader = self._socket.makefile("rb")
         if isinstance(address, TcpAddress):
-            self._say({"secret": _read_secret(address)})
+            try:
+                self._say({"secret": _read_secret(address)})
+            except BaseException:
+                self.close()
+                raise
 
     def request(self, op: str, **fields: object) -> dict[str, Any]:
         """The fields of the reply, without its "ok"."""

@@ -44,9 +44,9 @@ def explain(
     """Say why the codes of a person, or of one token, are refused, and what to do about it.
 
     Asks for two codes that followed each other, and when the first one appeared, which shows the clock to a few
-    seconds. Looked at in this order: the server's clock, the account, a code used
-    twice, another of the person's devices, the token's clock, its seed. The seed stays where it is; the server counts
-    these questions and writes them down.
+    seconds. Looked at in this order: the server's clock, the account, a code used twice, another of the person's
+    devices, the token's clock, its seed. The seed stays where it is; the server counts these questions and writes them
+    down.
     """
     from provision.station.desk import Desk
 
@@ -59,7 +59,7 @@ def explain(
         if who is None:
             _everybody(context, desk, allowance)
         else:
-            _one(context, desk, server_address, who, codes_file, no_codes, allowance)
+            _one(context, desk, who, codes_file, no_codes, allowance)
 
 
 def _everybody(context: Context, desk: Desk, allowance: Allowance) -> None:
@@ -72,7 +72,6 @@ def _everybody(context: Context, desk: Desk, allowance: Allowance) -> None:
 def _one(
     context: Context,
     desk: Desk,
-    server_address: str,
     who: str,
     codes_file: str | None,
     no_codes: bool,

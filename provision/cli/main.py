@@ -87,7 +87,7 @@ def _defect(error: Exception, as_json: bool, *, verbose: bool) -> int:
     hint = "this is a defect of provision; report it with the output of -vv"
     if isinstance(error, ImportError):
         hint = "a package is missing, or another hides it: `provision doctor` says which"
-    _tell(as_json, "InternalError", message, hint, 1, {})
+    _tell(as_json, "InternalError", message, hint, INTERNAL, {})
     if verbose:
         print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr)
     return INTERNAL

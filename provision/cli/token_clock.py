@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from provision.cli.assumed import assumed_options, assumed_parameters
 from provision.cli.context import Administrator, Context, administrator_options, common_options, token_option
+from provision.cli.output import utc
 from provision.cli.station_options import api_token_option, open_server
 from provision.errors import NotSupported
 from provision.model import Capability, ClockKind, OtpParameters, TokenInfo
@@ -47,7 +46,7 @@ def set_time(
         administrator.authenticate(context, session, info)
         done = set_token_time(session, context.clock)
     cleared = [] if server_address is None else _clear_drift(context, server_address, info.serial)
-    text = f"{_utc(done.set_s)}  clock of token {info.serial} set, residual {done.residual}"
+    text = f"{utc(done.set_s)} UTC  clock of token {info.serial} set, residual {done.residual}"
     if done.before is not None:
         text += f" (before: {done.before})"
     if server_address is not None:
@@ -85,7 +84,3 @@ def _clear_drift(context: Context, address: str, serial: str) -> list[str]:
         for device_id in devices:
             server.set_drift(device_id, 0)
     return devices
-
-
-def _utc(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

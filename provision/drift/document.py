@@ -57,7 +57,7 @@ def read(text: str) -> Document:
 def of_json(found: Mapping[str, Any]) -> Document:
     """The same from an object that json.loads made with parse_float=str."""
     _only(found, _FIELDS, "the input")
-    step_s, t0_s = _whole(found.get("time_step_s", 30), "time_step_s"), _whole(found.get("t0_s", 0), "t0_s")
+    step_s, t0_s = whole(found.get("time_step_s", 30), "time_step_s"), whole(found.get("t0_s", 0), "t0_s")
     if not 1 <= step_s <= 86_400:
         raise InputError(f"time_step_s is {step_s}: a step has 1 to 86400 seconds")
     listed = found.get("observations")
@@ -96,6 +96,14 @@ def written(diagnosis: Diagnosis) -> dict[str, Any]:
 def exact(value: object, what: str) -> Fraction:
     """A number of a document read with parse_float=str, or of a command line; `what` names it. Raises InputError."""
     return Fraction(_number(value, what))
+
+
+def whole(value: object, what: str) -> int:
+    """The same for a whole number. Raises InputError."""
+    number = _number(value, what)
+    if number.denominator != 1:
+        raise InputError(f"{what} is a whole number")
+    return int(number)
 
 
 def _number(value: object, what: str) -> Fraction | int:
@@ -147,7 +155,7 @@ def _observation(one: object, what: str, step_s: int, t0_s: int) -> Observation:
             raise InputError(f"{what}: delay_s and server_error_s are not negative")
         return Observation.of_code(
             received_s=_number(one["t"], f"{what}: t"),
-            step=_whole(one["step"], f"{what}: step"),
+            step=whole(one["step"], f"{what}: step"),
             time_step_s=step_s,
             t0_s=t0_s,
             delay_s=delay_s,
@@ -175,13 +183,6 @@ def _interval(value: object, what: str) -> Interval:
     if low > high:
         raise InputError(f"{what}: the least is over the greatest")
     return low, high
-
-
-def _whole(value: object, what: str) -> int:
-    number = _number(value, what)
-    if number.denominator != 1:
-        raise InputError(f"{what} is a whole number")
-    return int(number)
 
 
 def _only(found: Mapping[str, object], known: set[str], what: str) -> None:

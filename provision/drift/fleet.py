@@ -21,6 +21,7 @@ from provision.drift.diagnosis import Diagnosis, diagnose
 from provision.drift.estimate import Estimate
 from provision.drift.history import BATCHES
 from provision.drift.jumps import QUARTER_S, named
+from provision.drift.observation import PPM
 from provision.drift.outlook import Server, outlook, present
 from provision.errors import InputError
 
@@ -68,7 +69,7 @@ def assess(line: str, server: Server, at_s: Fraction) -> Token:
         ahead.certain_failure_s,
         ahead.total_failure_s,
         (float(least), float(middle.rate_error_ppm), float(greatest)),
-        float(middle.offset_s + middle.rate_error_ppm * (last_s - estimate.model.tref_s) / 1_000_000),
+        float(middle.offset_s + middle.rate_error_ppm * (last_s - estimate.model.tref_s) / PPM),
         tuple(causes),
     )
 

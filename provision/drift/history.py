@@ -8,14 +8,14 @@ Only "document" is needed. `shift_s`: what the server remembers of that clock.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from math import floor
 from typing import Any
 
-from provision.drift.document import exact
+from provision.drift.document import whole
 from provision.drift.moments import moment
 from provision.errors import InputError
 
@@ -64,14 +64,11 @@ def code_observation(received_s: Fraction, step: int, allowance: Allowance) -> d
 
 
 def document_of(
-    logins: Iterable[tuple[Fraction, int]], time_step_s: int, t0_s: int, allowance: Allowance
-) -> dict[str, Any] | None:
-    """From (received_s, step) of accepted codes; None if there are none."""
-    document: dict[str, Any] | None = None
-    for received_s, step in logins:
-        if document is None:
-            document = new_document(time_step_s, t0_s, received_s, allowance)
-        document["observations"].append(code_observation(received_s, step, allowance))
+    logins: Sequence[tuple[Fraction, int]], time_step_s: int, t0_s: int, allowance: Allowance
+) -> dict[str, Any]:
+    """From (received_s, step) of accepted codes, one at least."""
+    document = new_document(time_step_s, t0_s, logins[0][0], allowance)
+    document["observations"] += [code_observation(received_s, step, allowance) for received_s, step in logins]
     return document
 
 
@@ -108,12 +105,5 @@ def _numbered(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, s
 def _login(row: Mapping[str, str], time_step_s: int, where: str) -> tuple[Fraction, int]:
     received_s = moment(row["time"], f"{where}: time")
     if row.get("step"):
-        return received_s, _whole(row["step"], f"{where}: step")
-    return received_s, floor(received_s / time_step_s) + _whole(row.get("drift_steps", ""), f"{where}: drift_steps")
-
-
-def _whole(text: str, what: str) -> int:
-    number = exact(text, what)
-    if number.denominator != 1:
-        raise InputError(f"{what} is a whole number")
-    return int(number)
+        return received_s, whole(row["step"], f"{where}: step")
+    return received_s, floor(received_s / time_step_s) + whole(row.get("drift_steps", ""), f"{where}: drift_steps")

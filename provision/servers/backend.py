@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -180,6 +181,11 @@ class Fits:
 
 # (what lies beside a seed, consecutive codes, when the first of them appeared: Unix seconds) -> where they fit
 SeedSearch = Callable[[SeedSide, Sequence[str], int], Fits]
+
+
+def folded(name: str) -> str:
+    """What the friendly names of a person's devices differ in: "Desk Token" and "desk token" are one."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 class ServerBackend(Protocol):

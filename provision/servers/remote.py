@@ -12,11 +12,11 @@ import json
 import re
 import ssl
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from provision.clock import Clock
+from provision.closing import Closing
 from provision.errors import (
     AlreadyRegistered,
     CodeMismatch,
@@ -80,11 +80,12 @@ def open_https(rest: str, _clock: Clock, credential: Credential) -> RemoteServer
 
 
 def open_http(rest: str, _clock: Clock, credential: Credential) -> RemoteServer:
-    """The server that `http:REST` names, on this machine only: nothing protects what would leave it."""
+    """The server that `http:REST` names, on this machine only: nothing protects what would leave it. Raises as
+    `open_https` does."""
     return _open("http", rest, credential)
 
 
-class RemoteServer:
+class RemoteServer(Closing):
     """A ServerBackend over an Exchange. It keeps nothing open."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -105,14 +106,6 @@ class RemoteServer:
 
     def close(self) -> None:
         """Nothing is open between two requests."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def check(self, user: str, code: str, *, device_id: str | None = None) -> Acceptance:
         """Accept a code, once. Unreachable after it left: it may be spent, so the next code is the one to use."""

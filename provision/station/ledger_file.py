@@ -49,7 +49,7 @@ def default_path() -> Path:
 
 
 class LedgerFile:
-    """An open ledger file; a context manager that closes it."""
+    """An open ledger file. Whoever has opened or made it closes it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path

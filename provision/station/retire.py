@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from provision.errors import InputError, TokenError, UsageError
 from provision.families.driver import Session
 from provision.model import Capability, PinState, Secret, TokenInfo
-from provision.servers.backend import Device, ServerBackend, ServerCapability
+from provision.servers.backend import Device, ServerBackend, ServerCapability, folded
 from provision.station import keys
 from provision.station.job import SeedOrigin
 from provision.station.ledger import Entry, Ledger
@@ -113,7 +113,7 @@ def devices_of(server: ServerBackend, entry: Entry) -> list[Device]:
         if entry.device_id is not None:
             return device.device_id == entry.device_id
         if entry.job.origin is SeedOrigin.SERVER:
-            return (device.user, device.name) == (entry.job.user, entry.job.name)
+            return device.user == entry.job.user and folded(device.name) == folded(entry.job.name)
         return device.serial == entry.serial
 
     return [device for device in server.list() if is_ours(device)]

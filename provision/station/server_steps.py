@@ -6,13 +6,12 @@ it is used, and after an unknown result only a later one will do.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from uuid import UUID
 
 from provision.errors import AlreadyRegistered, CodeReplayed, Rejected, UsageError
 from provision.model import Secret
-from provision.servers.backend import Acceptance, Device, Registration, ServerBackend, ServerCapability
+from provision.servers.backend import Acceptance, Device, Registration, ServerBackend, ServerCapability, folded
 from provision.station.job import Job, SeedOrigin
 from provision.station.shown import TokenCode
 
@@ -40,8 +39,8 @@ class ServerSteps:
         if self._job.origin is SeedOrigin.SERVER:
             self._given()
             return
-        wanted = _folded(self._job.name)
-        if any(_folded(device.name) == wanted for device in self._server.list(self._job.user)):
+        wanted = folded(self._job.name)
+        if any(folded(device.name) == wanted for device in self._server.list(self._job.user)):
             raise AlreadyRegistered(
                 f"{self._job.user} has a device named {self._job.name!r} at {self._job.server} already",
                 hint="choose another --name, or retire that device",
@@ -84,8 +83,8 @@ class ServerSteps:
     def _given(self) -> Device:
         """The device that the server made when it gave the seed."""
         job = self._job
-        wanted = _folded(job.name)
-        found = [device for device in self._server.list(job.user) if _folded(device.name) == wanted]
+        wanted = folded(job.name)
+        found = [device for device in self._server.list(job.user) if folded(device.name) == wanted]
         if not found:
             raise Rejected(
                 f"{job.user} has no device named {job.name!r} at {job.server}, which should have given this seed",
@@ -98,8 +97,3 @@ class ServerSteps:
                 hint="give the URI as the server gave it, without --digits, --algorithm and --time-step",
             )
         return found[0]
-
-
-def _folded(name: str) -> str:
-    """How servers compare friendly names: `Desk Token` and `desk token` are one."""
-    return unicodedata.normalize("NFC", name).casefold()

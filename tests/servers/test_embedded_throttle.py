@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.errors import InputError, UsageError
-from provision.servers.embedded.names import clean, folded
+from provision.servers.backend import folded
+from provision.servers.embedded.names import clean
 from provision.servers.embedded.policy import Policy
 from provision.servers.embedded.throttle import Failures
 

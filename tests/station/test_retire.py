@@ -213,9 +213,11 @@ def test_a_quarantined_token_is_only_wiped(world):
     assert_closed(world, wiped=True)
 
 
-def test_a_device_that_the_server_made_is_deleted_too(world):
+@pytest.mark.parametrize("name", ["desk token", "Desk Token"])
+def test_a_device_that_the_server_made_is_deleted_too(world, name):
+    """Also where the server spells its name otherwise, which programming takes for the same."""
     with world.server() as server:
-        server.register(Registration(uuid4(), "alice", "desk token", None, OTHER_SEED, OtpParameters()))
+        server.register(Registration(uuid4(), "alice", name, None, OTHER_SEED, OtpParameters()))
         server.register(Registration(uuid4(), "alice", "phone", None, MASTER, OtpParameters()))
     with pytest.raises(Killed):
         world.run(world.job(seed=OTHER_SEED, origin=SeedOrigin.SERVER), observer=stop_after(State.VERIFIED))

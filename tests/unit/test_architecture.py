@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -165,6 +166,25 @@ def test_the_packages_themselves_hold_no_code() -> None:
     for package in ("provision", "firmware_sim"):
         tree = ast.parse((ROOT / package / "__init__.py").read_text("utf-8"))
         assert tree.body == [] or (len(tree.body) == 1 and ast.get_docstring(tree))
+
+
+def unlisted(docstring: str, names: set[str]) -> set[str]:
+    """What a package's own list of its modules leaves out, lines of a name and what it is for; of no list, nothing."""
+    listed = names & set(re.findall(r"^(?: {4})?([a-z_]+) ", docstring, re.MULTILINE))
+    return names - listed if len(listed) > 1 else set()
+
+
+def test_a_package_that_lists_its_modules_lists_them_all() -> None:
+    left_out = {}
+    for package in PACKAGES:
+        for _, path in modules(package):
+            beside = {one.stem for one in path.parent.glob("*.py")} | {
+                one.parent.name for one in path.parent.glob("*/*.py")
+            }
+            docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")), clean=False) or ""
+            if path.name == "__init__.py" and (names := unlisted(docstring, beside - {"__init__"})):
+                left_out[str(path.relative_to(ROOT))] = names
+    assert left_out == {}
 
 
 @pytest.mark.parametrize(("library", "allowed"), [("click", {"cli", "__main__"})])

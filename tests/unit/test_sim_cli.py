@@ -206,6 +206,17 @@ def test_over_tcp_a_secret_keeps_strangers_out(start: Start) -> None:
     assert not address.secret_file.exists()
 
 
+def test_a_client_that_is_not_let_in_keeps_no_connection(start: Start, tmp_path: Path) -> None:
+    """A socket that it left open would fail this test as a ResourceWarning."""
+    address = parse_address(start("--link", "tcp", "--control", "tcp").line["control"])
+    assert isinstance(address, TcpAddress)
+    wrong = tmp_path / "secret"
+    wrong.write_text("5ec4e7\n")
+    for secret_file, why in ((wrong, "secret of this control channel"), (tmp_path / "none", "cannot read the secret")):
+        with pytest.raises(ControlError, match=why):
+            ControlClient(TcpAddress(address.host, address.port, secret_file))
+
+
 @pytest.mark.parametrize("link", ["tcp", "usbip"])
 def test_whoever_lets_others_reach_a_token_is_warned(start: Start, link: str) -> None:
     """127.0.0.2 is this machine all the same, but no name of it that the command line knows."""

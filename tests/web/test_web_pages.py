@@ -6,12 +6,16 @@ import base64
 import contextlib
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provision.errors import CodeMismatch, Fallback
+from provision.model import OathType, OtpParameters, Secret
+from provision.otp import code_at
+from provision.servers.backend import Registration
 from provision.servers.embedded.enrolling import MAX_DEVICES
 from provision.servers.roles import Role
 from provision.servers.web.desk import MAX_FOUND
@@ -86,6 +90,16 @@ def test_a_wrong_code_is_said_and_the_right_one_then_taken(desk: Desk, anna: Vis
     desk.clock.advance(30)
     code = new.code(desk.clock.now())
     assert "Your device is ready" in anna.submit(too_soon.form("/prove"), code=f"{code[:3]} {code[3:]}").text
+
+
+def test_a_second_click_takes_nothing_back_of_what_the_first_has_done(desk: Desk, anna: Visitor) -> None:
+    new = add(anna, "New tablet")
+    form = new.page.form("/prove")
+    for _ in range(2):
+        answer = anna.submit(form, code=new.code(NOW_S))
+        assert answer.path == "/devices"
+        assert "Your device is ready" in answer.text
+        assert "did not work" not in answer.text
 
 
 def test_whoever_lost_the_secret_starts_again(desk: Desk, anna: Visitor) -> None:
@@ -221,6 +235,20 @@ def test_a_drifted_clock_is_learnt(desk: Desk, helper: Visitor) -> None:
     assert answer.path == "/desk/person?user=carla"
     assert "about 10 minutes slow" in answer.text
     assert desk.device(TABLET).drift_steps == -20
+
+
+def test_a_counter_that_was_pressed_too_often_is_learnt(desk: Desk, helper: Visitor) -> None:
+    fob, secret, counts = UUID(int=9), Secret(b"k" * 20), OtpParameters(OathType.HOTP)
+    with desk.open() as server:
+        server.register(Registration(fob, "ben", "fob", None, secret, counts))
+    asked = helper.get(f"/desk/devices/{fob}/resync")
+    assert "pressed" in asked.text
+    assert "clock" not in asked.text
+    first, second = (code_at(secret, counts, count) for count in (50, 51))
+    answer = helper.submit(asked.form("/resync"), first=first, second=second)
+    assert answer.path == "/desk/person?user=ben"
+    assert "“fob” is resynchronised." in answer.text
+    assert "None" not in answer.text
 
 
 def test_the_old_way_is_opened_for_a_time_and_closed(desk: Desk, helper: Visitor, anna: Visitor) -> None:

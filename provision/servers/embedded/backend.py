@@ -29,6 +29,7 @@ from provision.servers.backend import (
     SeedSearch,
     SeedSide,
     ServerCapability,
+    folded,
 )
 from provision.servers.embedded import api_tokens, attempts, audit, devices, people, questions, window
 from provision.servers.embedded.api_tokens import ApiToken
@@ -37,7 +38,7 @@ from provision.servers.embedded.core import MAX_INTEGER, called, expected, requi
 from provision.servers.embedded.devices import StoredDevice
 from provision.servers.embedded.enrolling import Enrolling
 from provision.servers.embedded.migrating import Migrating
-from provision.servers.embedded.names import clean, folded
+from provision.servers.embedded.names import clean
 from provision.servers.embedded.rotation import Rotating
 from provision.servers.embedded.throttle import Failures
 from provision.servers.roles import Role

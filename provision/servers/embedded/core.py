@@ -13,10 +13,10 @@ from provision.closing import Closing
 from provision.errors import AlreadyRegistered, InputError, Rejected, Unreachable, UsageError
 from provision.model import OtpParameters, Secret
 from provision.otp import code_source
+from provision.servers.backend import folded
 from provision.servers.embedded import attempts, audit, devices, keys, storage, window
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome
 from provision.servers.embedded.devices import Account, StoredDevice
-from provision.servers.embedded.names import folded
 from provision.servers.embedded.policy import Policy
 
 MAX_INTEGER = 2**62  # SQLite stores 63 bits; room is left for windows that reach beyond

@@ -27,8 +27,3 @@ def clean(kind: str, text: str) -> str:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}:
             raise InputError(f"the {kind} holds the invisible character U+{ord(character):04X}")
     return name
-
-
-def folded(name: str) -> str:
-    """What two friendly names must differ in: "Desk Token" and "desk token" are one."""
-    return unicodedata.normalize("NFC", name.casefold())

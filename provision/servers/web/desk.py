@@ -72,7 +72,9 @@ async def resync(visit: Visit) -> Response:
         return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.NOT_A_PAIR, "first")
     except (VerificationError, Rejected) as error:
         return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.refusal(error), "first")
-    return visit.go(_of(device.user), f"“{device.name}” is resynchronised. Its clock: {words.clock(device)}.")
+    clock = words.clock(device)
+    of_its_clock = "" if clock is None else f" Its clock: {clock}."
+    return visit.go(_of(device.user), f"“{device.name}” is resynchronised.{of_its_clock}")
 
 
 async def unlock(visit: Visit) -> Response:

@@ -9,9 +9,9 @@ from fractions import Fraction
 
 from provision.drift.estimate import Estimate, Interval, Model
 from provision.drift.history import Allowance
-from provision.drift.observation import Observation
+from provision.drift.observation import PPM, Observation
 from provision.drift.outlook import Outlook
-from provision.servers.backend import Attempt, Device
+from provision.servers.backend import Attempt, AttemptOutcome, Device
 from provision.station.desk import Asked, Fit, Login
 
 LATELY_S = 7 * 86_400  # how far back logins, accepted and refused, are looked at
@@ -50,7 +50,7 @@ class Case:
         """Of this person, since the last login that was accepted."""
         mine = [attempt for attempt in self.attempts if attempt.user == self.person]
         for number, attempt in enumerate(reversed(mine)):
-            if attempt.outcome.value == "accepted":
+            if attempt.outcome is AttemptOutcome.ACCEPTED:
                 return mine[len(mine) - number :]
         return mine
 
@@ -147,7 +147,7 @@ def with_rate(before: Estimate, rate_error_ppm: Interval, seen: Observation) -> 
     """The same of a clock that may have run at any of these rates since it was last seen."""
     assert before.last_s is not None
     (least, greatest), (low, high) = seen_offset(seen), before.offset_at(before.last_s)
-    since = (seen.b - before.last_s) / 1_000_000
+    since = (seen.b - before.last_s) / PPM
     return least - high - rate_error_ppm[1] * since, greatest - low - rate_error_ppm[0] * since
 
 
