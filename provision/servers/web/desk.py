@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from provision.errors import CodeMismatch, Rejected, VerificationError
+from provision.errors import Rejected, VerificationError
 from provision.servers.backend import Device
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.web import outlook, pages, words
@@ -68,10 +68,8 @@ async def resync(visit: Visit) -> Response:
 
     try:
         device = await visit.done(act)
-    except CodeMismatch:
-        return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.NOT_A_PAIR, "first")
     except (VerificationError, Rejected) as error:
-        return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.refusal(error), "first")
+        return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.refusal_of_a_pair(error), "first")
     clock = words.clock(device)
     of_its_clock = "" if clock is None else f" Its clock: {clock}."
     return visit.go(_of(device.user), f"“{device.name}” is resynchronised.{of_its_clock}")
