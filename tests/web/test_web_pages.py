@@ -170,6 +170,8 @@ def test_who_would_be_locked_out_is_told_and_asked_once_more(desk: Desk, anna: V
         server.set_cutover(None)
     again = anna.submit(asked.form("/delete"))
     assert "nothing was deleted" in again.text
+    assert again.text.startswith("Problem: Delete My phone?")  # its title, which a screen reader reads first
+    assert asked.text.startswith("Delete My phone?")
     assert "you are locked out" in again.text
     assert "“My phone” is deleted" in anna.submit(again.form("/delete")).text
     assert "No code lets you in now" in anna.get("/devices").text
