@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Protocol
@@ -33,9 +32,6 @@ class SteerableClock(Protocol):
     def advance(self, seconds: float) -> None:
         """Let `seconds` (>= 0) of true time pass at once. Raises ClockError."""
 
-    def move_to(self, t: float) -> None:
-        """Let true time pass until `t`, Unix seconds; nothing happens if it has passed. Raises ClockError."""
-
 
 def monotonic() -> float:
     """Real time, in seconds from anywhere, which nobody can set."""
@@ -49,10 +45,7 @@ class SystemClock:
         return time.time()
 
     def advance(self, seconds: float) -> None:
-        _refuse_to_move()
-
-    def move_to(self, t: float) -> None:
-        _refuse_to_move()
+        raise ClockError("the real clock cannot be moved; start with --clock file:PATH to have one that can")
 
 
 class ManualClock:
@@ -66,9 +59,6 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._now += _forward(seconds)
-
-    def move_to(self, t: float) -> None:
-        self._now = max(self._now, _unix_time(t))
 
 
 class FileClock:
@@ -94,17 +84,12 @@ class FileClock:
         return float(value)
 
     def advance(self, seconds: float) -> None:
-        self._move(lambda now: now + _forward(seconds))
-
-    def move_to(self, t: float) -> None:
-        self._move(lambda now: max(now, _unix_time(t)))
-
-    def _move(self, later: Callable[[float], float]) -> None:
-        """Read and replace under the lock, or two movers could take the clock back."""
+        """Reads and replaces under the lock, or two movers could take the clock back."""
+        later_s = _forward(seconds)
         try:
             with exclusive(self.path):
-                # repr gives the shortest text that reads back as this very float, so waiting for t ends at t
-                replace(self.path, f"{Decimal(repr(_unix_time(later(self.now())))):f}\n")
+                # repr gives the shortest text that reads back as this very float
+                replace(self.path, f"{Decimal(repr(_unix_time(self.now() + later_s))):f}\n")
         except OSError as error:
             raise ClockFileError(f"the clock file {self.path} cannot be moved: {error.strerror}") from error
 
@@ -120,10 +105,6 @@ def parse_clock(text: str | None) -> SteerableClock:
 
 
 _LATEST_S = 2**40  # as far as the token's own clock reaches
-
-
-def _refuse_to_move() -> None:
-    raise ClockError("the real clock cannot be moved; start with --clock file:PATH to have one that can")
 
 
 def _forward(seconds: float) -> float:

@@ -195,22 +195,6 @@ class QuartzOscillator:
         return replace(self._state, anchor_us=now_us, device_us=device_us)
 
 
-class PerfectOscillator:
-    """Implements seams.Oscillator with no error but the one it was set to."""
-
-    def __init__(self) -> None:
-        self._offset_us = 0
-
-    def device_time_us(self, now: float) -> int | None:
-        return true_us(now) + self._offset_us
-
-    def set_device_time(self, now: float, device_s: int) -> None:
-        self._offset_us = device_s * SECOND - true_us(now)
-
-    def battery_status(self, now: float) -> Battery:
-        return Battery.GOOD
-
-
 def _aged_rate(state: OscillatorState) -> Fraction:
     """The rate error at the anchor, in ppm, temperature left out."""
     return state.rate_error_ppm + state.ageing_ppm_per_year * Fraction(state.anchor_us - state.ageing_start_us, YEAR)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +16,8 @@ from provision.drift.history import Allowance, document_of, from_csv
 from provision.errors import InputError, NotSupported, UsageError
 
 if TYPE_CHECKING:
-    from provision.servers.backend import Device, HistoryEntry, ServerBackend
+    from provision.servers.backend import Device, ServerBackend
+    from provision.station.desk import Login
 
 
 @click.command("import")
@@ -64,37 +63,33 @@ def _tokens(
 ) -> Iterator[Iterable[dict[str, Any]]]:
     if server_address is not None:
         with open_server(context, server_address) as server:
-            yield _from_server(server, server_address, allowance)
+            yield _from_server(context, server, server_address, allowance)
     elif csv_file is not None:
         with lines_of(csv_file) as lines:
             yield from_csv(lines, time_step_s, allowance)
 
 
-def _from_server(server: ServerBackend, address: str, allowance: Allowance) -> Iterator[dict[str, Any]]:
-    from provision.model import OathType
+def _from_server(
+    context: Context, server: ServerBackend, address: str, allowance: Allowance
+) -> Iterator[dict[str, Any]]:
     from provision.servers.backend import ServerCapability
+    from provision.station.desk import Desk
 
     if ServerCapability.HISTORY not in server.capabilities:
         raise NotSupported(f"{address} does not tell of past logins", capability=ServerCapability.HISTORY.value)
-    devices = {d.device_id: d for d in server.list() if d.parameters.oath_type is OathType.TOTP}
-    for device_id, entries in groupby(server.history(), lambda entry: entry.device_id):
-        if device_id in devices and (token := _token(devices[device_id], entries, allowance)) is not None:
-            yield token
+    desk = Desk(server, context.clock)
+    devices = {device.device_id: device for device in desk.devices()}
+    for device_id, logins in desk.logins_of_all():
+        if device_id in devices:
+            yield _token(devices[device_id], logins, allowance)
 
 
-def _token(device: Device, entries: Iterable[HistoryEntry], allowance: Allowance) -> dict[str, Any] | None:
-    logins: list[tuple[Fraction, int]] = []
-    for entry in entries:
-        if entry.step is None:
-            logins.clear()  # what the clock showed before it was set says nothing of what it shows now
-        else:
-            logins.append((Fraction(entry.at_s), entry.step))
+def _token(device: Device, logins: Sequence[Login], allowance: Allowance) -> dict[str, Any]:
     step_s = device.parameters.time_step_s
-    document = document_of(logins, step_s, device.parameters.t0_s, allowance)
-    return document and {
+    return {
         "serial": device.serial,
         "device_id": device.device_id,
         "user": device.user,
         "shift_s": device.drift_steps * step_s,
-        "document": document,
+        "document": document_of(logins, step_s, device.parameters.t0_s, allowance),
     }

@@ -8,7 +8,7 @@ Only "document" is needed. `shift_s`: what the server remembers of that clock.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -64,14 +64,11 @@ def code_observation(received_s: Fraction, step: int, allowance: Allowance) -> d
 
 
 def document_of(
-    logins: Iterable[tuple[Fraction, int]], time_step_s: int, t0_s: int, allowance: Allowance
-) -> dict[str, Any] | None:
-    """From (received_s, step) of accepted codes; None if there are none."""
-    document: dict[str, Any] | None = None
-    for received_s, step in logins:
-        if document is None:
-            document = new_document(time_step_s, t0_s, received_s, allowance)
-        document["observations"].append(code_observation(received_s, step, allowance))
+    logins: Sequence[tuple[Fraction, int]], time_step_s: int, t0_s: int, allowance: Allowance
+) -> dict[str, Any]:
+    """From (received_s, step) of accepted codes, one at least."""
+    document = new_document(time_step_s, t0_s, logins[0][0], allowance)
+    document["observations"] += [code_observation(received_s, step, allowance) for received_s, step in logins]
     return document
 
 

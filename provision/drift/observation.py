@@ -58,13 +58,6 @@ class Observation:
         )
 
     @classmethod
-    def of_reading(
-        cls, *, sent_s: Fraction, received_s: Fraction, device_s: Fraction, resolution_s: Fraction = Fraction(1)
-    ) -> Observation:
-        """A clock read over a wire between two instants, to a resolution (whole seconds: 1)."""
-        return cls(sent_s, received_s, device_s, device_s + resolution_s)
-
-    @classmethod
     def of_edge(cls, *, before_s: Fraction, after_s: Fraction, device_s: Fraction) -> Observation:
         """The clock was seen to become `device_s` between two instants."""
         return cls(before_s, after_s, device_s, device_s)

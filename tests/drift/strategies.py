@@ -58,7 +58,7 @@ def lives(draw: st.DrawFn) -> tuple[Truth, list[Observation]]:
         elif kind == "reading":
             before, after = draw(fractions(0, 2)), draw(fractions(0, 2))
             device = Fraction(truth.device_s(unix_s) // 1)
-            seen.append(Observation.of_reading(sent_s=unix_s - before, received_s=unix_s + after, device_s=device))
+            seen.append(Observation(unix_s - before, unix_s + after, device, device + 1))
         else:
             seen.append(Observation.of_edge(before_s=unix_s - 1, after_s=unix_s + 1, device_s=truth.device_s(unix_s)))
     return truth, seen

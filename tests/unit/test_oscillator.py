@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.exact import exact, exact_text
-from firmware_sim.oscillator import PerfectOscillator, QuartzOscillator
+from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import BatteryEvent, BatteryState, OscillatorState, from_dict, to_dict
 from firmware_sim.seams import Battery, OscillatorError
 from firmware_sim.temperature import PROFILES, TemperatureProfile, temperature_error_ppm
@@ -337,10 +337,3 @@ def test_numbers_mean_what_they_say(fraction: Fraction, decimal: Any) -> None:
     assert exact(decimal) == exact(str(decimal)) == Fraction(decimal)
     assert "/" not in exact_text(Fraction(decimal))
     assert exact(0.1) == Fraction(1, 10)
-
-
-def test_the_perfect_one_only_knows_what_it_was_set_to() -> None:
-    oscillator = PerfectOscillator()
-    assert oscillator.device_time_us(NOW) == 1767225600_000_000
-    oscillator.set_device_time(NOW + 0.75, 100)
-    assert oscillator.device_time_us(NOW + 10 * YEAR + 0.75) == (100 + 10 * YEAR) * 1_000_000

@@ -63,7 +63,8 @@ async def prove(visit: Visit) -> Response:
     try:
         await visit.done(lambda server: server.prove(visit.device_id, code))
     except (VerificationError, Rejected) as error:
-        return visit.again(pages.at(pages.PROVING, visit.device_id), words.refusal(error), "code")
+        if not (isinstance(error, Rejected) and error.code == "proved"):  # a second click on the button found it proved
+            return visit.again(pages.at(pages.PROVING, visit.device_id), words.refusal(error), "code")
     return visit.go(pages.DEVICES.path, "Your device is ready: log in with its codes from now on.")
 
 
