@@ -7,13 +7,14 @@ import json
 import pytest
 
 from pytest_hwtoken.token import BenchToken
-from tests.plugin.runs import last_line
+from tests.plugin.runs import RERUNS, last_line
 
 pytest_plugins = ["pytester"]
 
 HARDWARE_TESTS = """
 import subprocess, sys
 import pytest
+from provision.errors import TokenError
 from provision.model import NewCredential, Secret
 
 def test_reads(token):
@@ -38,6 +39,10 @@ def test_pin(token_process):
 def test_address(token_address):
     command = [sys.executable, "-m", "provision", "info", "--token", token_address]
     assert subprocess.run(command).returncode == 0
+
+def test_code(token):
+    with pytest.raises(TokenError):
+        token.session().calculate("nobody")
 
 def test_apdus(token):
     assert token.open().exchange(bytes.fromhex("00A4040007A0000005272101"))[-2:] == b"\\x90\\0"
@@ -70,8 +75,8 @@ class TestHardware:
     ) -> None:
         before = token_process.inspect()
         result = pytester.runpytest(*of_hardware)
-        result.assert_outcomes(passed=1, skipped=5 + _SIMULATED_ONLY)
-        assert last_line(result) == f"hwtoken: links run: hardware 1; skipped {5 + _SIMULATED_ONLY}"
+        result.assert_outcomes(passed=1, skipped=6 + _SIMULATED_ONLY)
+        assert last_line(result) == f"hwtoken: links run: hardware 1; skipped {6 + _SIMULATED_ONLY}"
         result.stdout.fnmatch_lines([f"hwtoken: token {token_process.serial} at *, only read"])
         after = token_process.inspect()
         for view in (before, after):
@@ -83,7 +88,7 @@ class TestHardware:
     ) -> None:
         token_process.control("oscillator", offset_s=-3600)
         result = pytester.runpytest(*of_hardware, "--token-erase")
-        result.assert_outcomes(passed=6, skipped=_SIMULATED_ONLY)
+        result.assert_outcomes(passed=7, skipped=_SIMULATED_ONLY)
         result.stdout.fnmatch_lines(["hwtoken: token * erased before each test"])
         reasons = " ".join(result.outlines)
         for reason in (
@@ -115,6 +120,14 @@ def test_after_that(token): pass
         result.assert_outcomes(passed=1, errors=2)
         refused = [line for line in result.outlines if "administrator" in line]
         assert len(refused) == 2, result.outlines
+
+    def test_a_rerun_has_it_again(
+        self, token_process: BenchToken, pytester: pytest.Pytester, of_hardware: list[str]
+    ) -> None:
+        pytester.makeconftest(RERUNS)
+        pytester.makepyfile("seen = []\ndef test_flaky(token):\n    seen.append(token)\n    assert len(seen) == 2")
+        result = pytester.runpytest(*of_hardware, "-p", "no:rerunfailures")
+        assert result.parseoutcomes() == {"rerun": 1, "passed": 1}
 
     def test_another_token_is_not_touched(
         self, token_process: BenchToken, pytester: pytest.Pytester, of_hardware: list[str]

@@ -152,6 +152,23 @@ def test_whatever_is_declared_there_is_such_a_token_or_a_failure_in_words(folder
         assert "\n" not in failure.msg
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"offset_s": -1},
+        {"rate_error_ppm": 0.1},
+        {"ageing_ppm_per_year": 1},
+        {"temperature_c": 0},
+        {"profile": "pocket"},
+        {"jitter_us": 1},
+        {"aged": "1 day"},
+    ],
+)
+def test_each_clock_that_no_real_token_can_be_given(said: dict[str, Any]) -> None:
+    assert Declared(**said).clock_is_wrong
+    assert not Declared(family="yubikey", serial="1", pin="271828").clock_is_wrong
+
+
 SAYABLE = {"serial": ["A", "B"], "pin": ["111111", "222222"], "offset_s": [1, 2], "aged": ["1 day"], "family": ["x"]}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.runs import last_line
+from tests.plugin.runs import RERUNS, last_line
 
 pytest_plugins = ["pytester"]
 
@@ -163,6 +163,13 @@ def test_a_required_link_that_no_test_uses_fails_the_run(pytester: pytest.Pytest
     assert last_line(result) == "hwtoken: links run: inprocess 1; skipped 0; required and not run: tcp"
 
 
+def test_a_required_link_fails_a_run_without_any_test(pytester: pytest.Pytester) -> None:
+    """Some take "no tests were collected" for a success."""
+    result = pytester.runpytest("--require-link=tcp")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert last_line(result) == "hwtoken: links run: none; skipped 0; required and not run: tcp"
+
+
 def test_a_link_that_such_a_token_cannot_have_is_not_asked_of_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -250,6 +257,24 @@ def test_who_moves_the_machines_clock_fails(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*the machine's clock cannot be moved*"])
 
 
+def test_a_server_is_closed_with_its_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+kept = []
+
+def test_it(token_server):
+    kept.append(token_server.backend)
+    assert not kept[0].list()
+
+def test_after_it():
+    with pytest.raises(Exception, match="closed database"):
+        kept[0].list()
+"""
+    )
+    pytester.runpytest("-p", "no:randomly").assert_outcomes(passed=2)
+
+
 def test_a_simulator_that_dies_in_a_test_is_told(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -306,29 +331,7 @@ def test_order_and_workers_change_nothing(pytester: pytest.Pytester, seed: int) 
 
 
 def test_a_rerun_starts_from_the_same_token(pytester: pytest.Pytester) -> None:
-    """As pytest-rerunfailures does it: the same item, set up once more."""
-    pytester.makeconftest(
-        """
-from _pytest.runner import runtestprotocol
-
-def pytest_runtest_protocol(item, nextitem):
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    first = runtestprotocol(item, nextitem=nextitem, log=False)
-    if any(report.failed for report in first):
-        for report in first:
-            report.outcome = "rerun" if report.failed else report.outcome
-            item.ihook.pytest_runtest_logreport(report=report)
-        item._initrequest()
-        first = runtestprotocol(item, nextitem=nextitem, log=False)
-    for report in first:
-        item.ihook.pytest_runtest_logreport(report=report)
-    return True
-
-def pytest_report_teststatus(report):
-    if report.outcome == "rerun":
-        return "rerun", "R", "RERUN"
-"""
-    )
+    pytester.makeconftest(RERUNS)
     pytester.makepyfile(
         """
 from provision.model import Secret

@@ -115,7 +115,7 @@ class TestHands:
     def test_the_cable_carries_the_supply(self, held: BenchToken) -> None:
         session = held.session()
         held.unplug()
-        with pytest.raises(LinkError):
+        with pytest.raises(LinkError, match=r"cable|gone|lost|closed"):
             session.info()
         held.plug()
         assert held.session().info().serial == held.serial
@@ -162,6 +162,12 @@ def test_a_token_without_serial_line_has_another_link(token: BenchToken, token_p
     for one in (token, token_process):
         assert (one.session().info().family, one.session().info().firmware) == ("yubikey", "4.2.7")
     assert token_process.address.startswith("usbip:")
+
+
+@pytest.mark.token(family="yubikey", serial="SN-1")
+def test_what_cannot_be_told_as_serial_is_nowhere_the_serial(token: BenchToken, token_process: BenchToken) -> None:
+    for one in (token, token_process):
+        assert one.serial == one.session().info().serial == one.inspect()["token"]["serial"] != "SN-1"
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -18,10 +20,11 @@ from hypothesis import strategies as st
 from provision.cli import server_common, station_options, when
 from provision.cli.main import main
 from provision.clock import FileClock
-from provision.errors import InputError
+from provision.errors import InputError, Rejected
+from provision.model import Secret
 from provision.otp import code_at
 from provision.seeds.otpauth import parse_otpauth
-from provision.servers.backend import ServerBackend
+from provision.servers.backend import USUAL, Registration, ServerBackend
 from provision.servers.embedded.audit import Action
 from provision.servers.embedded.backend import EmbeddedServer
 
@@ -105,6 +108,9 @@ def test_people_come_from_arguments_and_files(desk: Desk) -> None:
     }
     assert desk.run("user", "add", "dora", "emil") == "1 added, 1 known already\n"
     assert [one["user"] for one in desk.json("user", "list")["people"]] == ["anna", "ben", "dora", "emil", "žofie"]
+    desk.run("enrol", "anna", "--name", "phone", "--otpauth-out", str(desk.folder / "annas"))
+    desk.enrol_and_prove("ben")
+    assert [one["devices"] for one in desk.json("user", "list")["people"]] == [0, 1, 0, 0, 0]  # what counts is proved
     assert desk.run("user", "remove", "emil") == "'emil' is forgotten\n"
     assert desk("user", "remove", "emil")[0] == 5
 
@@ -117,6 +123,7 @@ def test_people_come_from_arguments_and_files(desk: Desk) -> None:
         (b"a" * 65, "line 1 of NAMES: the user has 65 characters"),
         (b"\n" * (2**20 + 1), "is over 1048576 bytes"),
         (b"\n", "nobody is named"),
+        (b"\n" * 2**20, "nobody is named"),
     ],
 )
 def test_a_file_of_people_that_cannot_be(desk: Desk, content: bytes, told: str) -> None:
@@ -200,6 +207,13 @@ def test_the_old_way_is_closed_at_once_only_if_that_is_meant(desk: Desk, nobody_
     assert (code, "This locks 1 person out at once" in err) == (2, True)
     assert desk.json("cutover")["cutover_s"] == CUTOVER_S
     assert desk.json("cutover", "none", "--yes") == {"cutover_s": None, "locked_out_then": ["anna"]}
+    desk.run("cutover", "2027-01-15")
+    desk.run("enrol", "anna", "--name", "phone", "--otpauth-out", str(desk.folder / "annas"))
+    code, _, err = desk("cutover", "none")
+    assert (code, "This locks 1 person out at once" in err) == (2, True)  # a device that is not proved is no way in
+    desk.run("prove", "phone", "--user", "anna", "--code-file", str(desk.code(desk.folder / "annas")))
+    desk.run("fallback", "anna", "--until", "18:00")
+    desk.run("cutover", "none")  # whoever is on it has another way
 
 
 def test_a_fallback_has_an_end(desk: Desk) -> None:
@@ -264,6 +278,11 @@ def test_ones_own_last_device_after_the_cut_over(
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         assert desk("delete", "phone", "--user", "anna")[0] == exit_code
     desk.enrol_and_prove("anna")
+    with monkeypatch.context() as meanwhile:  # somebody else was faster
+        gone = Rejected("there is no device", code="unknown-device")
+        meanwhile.setattr(EmbeddedServer, "delete", lambda *_, **__: (_ for _ in ()).throw(gone))
+        code, _, err = desk("delete", "phone", "--user", "anna")
+    assert (code, "there is no device" in err) == (5, True)
     assert "anna has no way in now" in desk.run("delete", "phone", "--user", "anna", "--even-if-locked-out")
 
 
@@ -283,6 +302,23 @@ def test_the_seed_goes_where_it_was_asked_for_and_nowhere_else(desk: Desk) -> No
     assert [device["name"] for device in desk.json("list")["devices"]] == ["phone"]  # nobody had the other's seed
     assert parse_otpauth(desk.run("enrol", "anna", "--name", "tablet", "--otpauth-out", "-")).account == "anna"
     assert "pending" in desk.run("list")
+
+
+def test_a_name_that_means_two_devices_means_none(desk: Desk) -> None:
+    """A device may be called as another one's serial says."""
+    desk.enrol_and_prove("anna", "40123")
+    with EmbeddedServer(desk.folder / "server.db", FileClock(desk.clock), os.urandom) as server:
+        server.register(Registration(UUID(int=1), "anna", "key ring", "40123", Secret(bytes(20)), USUAL))
+    code, _, err = desk("disable", "40123", "--user", "anna")
+    assert (code, "the server has 2 devices '40123'" in err) == (9, True)
+    assert [device["disabled"] for device in desk.json("list")["devices"]] == [False, False]
+
+
+def test_a_seed_that_was_not_registered_leaves_no_file(desk: Desk) -> None:
+    desk.enrol_and_prove("anna")
+    uri = desk.folder / "uri"
+    assert desk("register", "--user", "anna", "--name", "Phone", "--otpauth-out", str(uri))[0] == 5
+    assert not uri.exists()
 
 
 def test_a_device_that_is_not_there_is_told_as_it_was_asked_for(desk: Desk) -> None:

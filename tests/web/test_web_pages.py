@@ -170,6 +170,8 @@ def test_who_would_be_locked_out_is_told_and_asked_once_more(desk: Desk, anna: V
         server.set_cutover(None)
     again = anna.submit(asked.form("/delete"))
     assert "nothing was deleted" in again.text
+    assert again.text.startswith("Problem: Delete My phone?")  # its title, which a screen reader reads first
+    assert asked.text.startswith("Delete My phone?")
     assert "you are locked out" in again.text
     assert "“My phone” is deleted" in anna.submit(again.form("/delete")).text
     assert "No code lets you in now" in anna.get("/devices").text
@@ -251,6 +253,20 @@ def test_a_counter_that_was_pressed_too_often_is_learnt(desk: Desk, helper: Visi
     assert "None" not in answer.text
 
 
+def test_whoever_has_only_what_is_switched_off_is_not_told_that_the_old_way_is_closed(
+    desk: Desk, helper: Visitor, anna: Visitor
+) -> None:
+    """It is open until the cut-over, and the desk may let them go there."""
+    with desk.open() as server:
+        for device_id in (PHONE, TOKEN):
+            server.disable(device_id)
+    person = helper.get("/desk/person?user=anna")
+    assert "anna is locked out" in person.text
+    assert "It could be opened until 1 February 2027" in person.text
+    for page in (person, anna.get("/devices"), anna.get(f"/devices/{PHONE}/delete")):
+        assert "the old way is closed" not in page.text
+
+
 def test_the_old_way_is_opened_for_a_time_and_closed(desk: Desk, helper: Visitor, anna: Visitor) -> None:
     opened = helper.submit(helper.get("/desk/person?user=anna").form("/fallback"), hours="4")
     assert "open until 24 November 2026, 12:05 UTC" in opened.text
@@ -268,6 +284,17 @@ def test_the_old_way_is_opened_for_a_time_and_closed(desk: Desk, helper: Visitor
 def test_a_time_that_the_page_did_not_offer(desk: Desk, helper: Visitor, hours: str) -> None:
     assert helper.submit(helper.get("/desk/person?user=anna").form("/fallback"), hours=hours).status == 400
     assert "Not used." in helper.get("/desk/person?user=anna").text
+
+
+def test_no_time_is_offered_beyond_the_cut_over(desk: Desk, helper: Visitor) -> None:
+    with desk.open() as server:
+        server.set_cutover(NOW_S + 9 * 3600)
+    page = helper.get("/desk/person?user=anna")
+    assert "For 4 hours, until 24 November 2026, 12:05 UTC" in page.text
+    assert "For 9 hours, until 24 November 2026, 17:05 UTC" in page.text
+    assert "For 12 hours" not in page.text
+    opened = helper.submit(page.form("/fallback"), hours="12")
+    assert "open until 24 November 2026, 17:05 UTC" in opened.text
 
 
 def test_there_is_no_old_way_after_the_cut_over(desk: Desk, helper: Visitor) -> None:

@@ -50,6 +50,25 @@ def test_durations(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.3, "1 second"),
+        (4.2, "5 seconds"),
+        (59.5, "60 seconds"),
+        (61.0, "2 minutes"),
+        (89.0, "2 minutes"),
+        (495.0, "9 minutes"),
+    ],
+)
+def test_who_waits_as_long_as_was_said_has_waited_enough(seconds: float, said: str) -> None:
+    assert words.wait(seconds) == said
+    assert f"Wait {said}, then" in words.refusal(Throttled("", retry_after_s=seconds))
+    assert f"Wait {said}, then" in words.refusal_of_a_pair(Throttled("", retry_after_s=seconds))
+    waiting = device(consecutive_failures=2, open_from_s=NOW_S + seconds)
+    assert f"looked at in {said}." in words.standing([waiting], NOW_S)
+
+
 def test_times_say_their_zone() -> None:
     assert words.moment(NOW_S) == "1 January 2026, 00:00 UTC"
     assert words.ago(NOW_S - 59, NOW_S) == "just now"
@@ -143,3 +162,19 @@ def test_refusals_say_what_to_do(error: Exception, said: str) -> None:
     assert told.startswith(said)
     assert told.endswith(".")
     assert "None" not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (CodeMismatch(""), "These are not two codes of this device"),
+        (CodeReplayed(""), "If this form was sent twice, the first time has done it"),
+        (Throttled("", retry_after_s=4.2), "Wait 5 seconds, then ask for two new ones."),
+        (Throttled("", retry_after_s=None), "then an administrator can unlock"),
+        (Rejected("there is no device '1'", code="unknown-device"), "This device is not there any more."),
+    ],
+)
+def test_a_desk_is_not_sent_to_the_desk_nor_asked_for_one_code(error: Exception, said: str) -> None:
+    told = words.refusal_of_a_pair(error)
+    assert said in told
+    assert "support desk" not in told

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from provision.errors import CodeMismatch, Rejected, VerificationError
+from provision.errors import Rejected, VerificationError
 from provision.servers.backend import Device
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.web import outlook, pages, words
@@ -33,7 +33,7 @@ async def person(visit: Visit) -> Response:
         "person.html",
         user=user,
         outlook=now,
-        fallback_hours=FALLBACK_HOURS,
+        offers=_offers(now),
         may_unlock=visit.holder.role in pages.LEADERS,
     )
 
@@ -68,10 +68,8 @@ async def resync(visit: Visit) -> Response:
 
     try:
         device = await visit.done(act)
-    except CodeMismatch:
-        return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.NOT_A_PAIR, "first")
     except (VerificationError, Rejected) as error:
-        return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.refusal(error), "first")
+        return visit.again(pages.at(pages.RESYNCING, visit.device_id), words.refusal_of_a_pair(error), "first")
     clock = words.clock(device)
     of_its_clock = "" if clock is None else f" Its clock: {clock}."
     return visit.go(_of(device.user), f"“{device.name}” is resynchronised.{of_its_clock}")
@@ -122,6 +120,18 @@ HANDLERS: Mapping[pages.Page, Callable[[Visit], Awaitable[Response]]] = {
     pages.DESK_DELETING: deleting,
     pages.DESK_DELETE: delete,
 }
+
+
+def _offers(now: Outlook) -> list[tuple[int, float]]:
+    """For how many hours the old way could be opened, and when each would end: none outlasts the cut-over."""
+    if now.cutover_s is None:
+        return []
+    longest_s = now.cutover_s - now.now_s
+    shorter = [hours for hours in FALLBACK_HOURS if hours * 3600 < longest_s]
+    offers = [(hours, now.now_s + hours * 3600) for hours in shorter]
+    if len(shorter) < len(FALLBACK_HOURS):
+        offers.append((FALLBACK_HOURS[len(shorter)], now.cutover_s))
+    return offers
 
 
 def _of(user: str | None) -> str:

@@ -66,7 +66,7 @@ class Outlook:
         if self.way is Way.DEVICE and self.is_locked:
             return "No code is looked at, after too many wrong ones. Ask your support desk."
         if self.way is Way.NONE:
-            return "No code lets you in now: you have no device that works, and the old way is closed."
+            return "No code lets you in now: you have no device that works, and the old way is not open to you."
         if self.old_until_s is None:
             return None
         until = moment(self.old_until_s)
@@ -105,7 +105,7 @@ class Outlook:
                 )
                 return f"logging in works the old way, with what was used before, until {until}. Then {after}."
             case Way.NONE:
-                return f"{whose} locked out: no device that works, and the old way is closed."
+                return f"{whose} locked out: no device that works, and no old way is open now."
 
 
 def read(server: EmbeddedServer, user: str, now_s: float) -> Outlook:

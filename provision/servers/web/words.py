@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,7 +16,6 @@ from provision.errors import (
 from provision.model import OathType
 from provision.servers.backend import Device
 
-NOT_A_PAIR = "These are not two codes of this device that follow each other. Read two codes, one right after the other."
 LAST_WAY_IN = "This is the last way in, so nothing was deleted. Read below what a deletion would mean."
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
@@ -33,6 +33,13 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return _counted(round(seconds / size), unit)
     return _counted(round(seconds), "second")
+
+
+def wait(seconds: float) -> str:
+    """Rounded up: who has waited so long need not wait again."""
+    if seconds <= _MINUTE_S:
+        return _counted(max(1, math.ceil(seconds)), "second")
+    return _counted(math.ceil(seconds / _MINUTE_S), "minute")
 
 
 def ago(at_s: float, now_s: float) -> str:
@@ -85,7 +92,7 @@ def standing(devices: Sequence[Device], now_s: float) -> str:
         return "No wrong codes since the last login."
     wrong = f"{_counted(one.consecutive_failures, 'wrong code')} in a row."
     if now_s < one.open_from_s:
-        return f"{wrong} The next one is looked at in {duration(one.open_from_s - now_s)}."
+        return f"{wrong} The next one is looked at in {wait(one.open_from_s - now_s)}."
     return f"{wrong} A right one clears the count."
 
 
@@ -97,7 +104,7 @@ def refusal(error: ProvisionError) -> str:
         case Throttled(retry_after_s=float(seconds)):
             return (
                 "The code was not looked at, because it came too soon after a wrong one. "
-                f"Wait {duration(seconds)}, then type a new code."
+                f"Wait {wait(seconds)}, then type a new code."
             )
         case CodeReplayed():
             return "This code was used before. Wait until the next one shows, and type that."
@@ -107,6 +114,32 @@ def refusal(error: ProvisionError) -> str:
             return "This device is not there any more."
         case _:
             return _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
+
+
+def refusal_of_a_pair(error: ProvisionError) -> str:
+    """The same to a support desk, which sent two codes."""
+    match error:
+        case Throttled(retry_after_s=None):
+            return (
+                "After so many wrong codes no more are looked at. Find out who tried; then an administrator can unlock."
+            )
+        case Throttled(retry_after_s=float(seconds)):
+            return (
+                "The codes were not looked at, because they came too soon after a wrong one. "
+                f"Wait {wait(seconds)}, then ask for two new ones."
+            )
+        case CodeReplayed():
+            return (
+                "These codes were used before. If this form was sent twice, the first time has done it: "
+                "the person's page says when the device was last used. If not, ask for two new codes."
+            )
+        case CodeMismatch():
+            return (
+                "These are not two codes of this device that follow each other. "
+                "Read two codes, one right after the other."
+            )
+        case _:
+            return refusal(error)
 
 
 def _sentence(text: str) -> str:
