@@ -403,7 +403,7 @@ def main() -> NoReturn:
     try:
         exit_code = cli(standalone_mode=False)
     except click.Abort:
-        sys.exit(_INTERRUPTED)
+        _fail("interrupted", _INTERRUPTED)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except ControlError as error:

@@ -112,7 +112,7 @@ def in_process(declared: Declared, clock: TokenClock, serial: str, seed: int) ->
     oscillator = QuartzOscillator(_quartz(declared, true_time.now(), seed))
     token = Token(family=kind, serial=serial, flash=flash, oscillator=oscillator, clock=true_time, random=randomness)
     bench = InProcessBench(token, Rig(token, oscillator, flash, supply, true_time, stop=lambda: None))
-    return BenchToken(bench, kind.name, serial, clock, randomness)
+    return BenchToken(bench, kind.name, token.serial, clock, randomness)
 
 
 def _quartz(declared: Declared, now: float, jitter_seed: int) -> OscillatorState:

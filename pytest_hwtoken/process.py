@@ -81,9 +81,9 @@ class TokenProcess:
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8"
             )
         try:
-            address, self._client = self._born()
+            address, told, self._client = self._born()
             bench = ProcessBench(address, self._client)
-            self.token = BenchToken(bench, declared.family, serial, clock, Random(seed))  # noqa: S311  # repeats itself
+            self.token = BenchToken(bench, declared.family, told, clock, Random(seed))  # noqa: S311  # repeats itself
         except BaseException:
             self._end()
             raise
@@ -106,14 +106,15 @@ class TokenProcess:
         if code:
             raise BenchError(f"the simulator of {self.token} ended with {code}: {self._told()}")
 
-    def _born(self) -> tuple[str, ControlClient]:
+    def _born(self) -> tuple[str, str, ControlClient]:
+        """Its address, the serial that it tells, and its hands."""
         assert self._process.stdout is not None
         line = json.loads(self._process.stdout.readline() or "{}")
         if "address" not in line:
             raise BenchError(line.get("error") or self._told())
         client = ControlClient(parse_address(line["control"]))
         client.request("stop", when="hang-up")  # also when pytest is killed, and nobody is left to end it
-        return line["address"], client
+        return line["address"], line["serial"], client
 
     def _end(self) -> int:
         """Its exit code; negative if it had to be killed."""

@@ -129,7 +129,7 @@ def _served(
 
 
 def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
-    """The token of that number, made anew or taken from its state file, and its serial."""
+    """The token of that number, made anew or taken from its state file, and the serial that it tells."""
     supply = Supply()
     serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or fleet.family.serial_prefix}{number + 1:05d}"
     kind = fleet.family
@@ -144,7 +144,7 @@ def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: cont
         kind = _kind(state)
         serial, flash, oscillator = state.serial, state.flash, state.oscillator
     token = Token(family=kind, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
-    return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), serial
+    return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), token.serial
 
 
 def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random, supply: Supply) -> StateFile:

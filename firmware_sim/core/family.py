@@ -43,7 +43,8 @@ class Family:
     a family without CDC_ACM has no serial line. `instructions`: the names that its documents give its commands.
     `atr`: ISO/IEC 7816-3, what a reader shows. `chip`: makes the chip of a token that has just been powered.
     `quirks`: names of known deviations that drivers must mind. `serial_prefix`: how a new token's serial begins, digits
-    follow.
+    follow. `told_serial`: what a token of that serial tells for it, where it cannot tell every serial; of what it
+    returns, the same again.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Family:
     chip: Callable[[Board], Chip]
     quirks: frozenset[str] = field(default_factory=frozenset)
     serial_prefix: str = "SIM"
+    told_serial: Callable[[str], str] = str
 
     @property
     def firmware_text(self) -> str:

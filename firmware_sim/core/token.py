@@ -19,15 +19,15 @@ from firmware_sim.seams import ApduChannel, Clock, Flash, Oscillator, PowerLost,
 
 
 class Token:
-    """`serial`: 1 to 32 characters. It starts without power. Whatever drives it must expect PowerLost (the supply of
-    its flash failed); the token is off then, until `power_on`.
+    """`serial`: 1 to 32 characters; `.serial` is what the token tells for it, on every wire. It starts without power.
+    Whatever drives it must expect PowerLost (the supply of its flash failed); the token is off then, until `power_on`.
     """
 
     def __init__(
         self, *, family: Family, serial: str, flash: Flash, oscillator: Oscillator, clock: Clock, random: Random
     ) -> None:
         self.family = family
-        self.serial = serial
+        self.serial = family.told_serial(serial)
         self._flash = flash
         self._oscillator = oscillator
         self._clock = clock

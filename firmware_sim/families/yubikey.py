@@ -153,6 +153,7 @@ def _family(release: Release) -> Family:
         instructions=(oath.Ins, yubikey.Ins),
         chip=chip,
         serial_prefix="2",  # a number, and no leading zero
+        told_serial=lambda serial: str(serial_number(serial)),
     )
 
 

@@ -53,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ProvisionError as error:
         return _failed(error, as_json and not isinstance(error, OutputLost))
     except click.Abort:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(as_json)
     except click.ClickException as error:
         return _misused(error, as_json)
     except BrokenPipeError:
@@ -70,6 +69,14 @@ def _failed(error: ProvisionError, as_json: bool) -> int:
     attributes = {key: value for key, value in vars(error).items() if key not in ("message", "hint")}
     _tell(as_json, type(error).__name__, error.message, error.hint, error.exit_code, attributes)
     return error.exit_code
+
+
+def _interrupted(as_json: bool) -> int:
+    if as_json:
+        _tell(as_json, "Interrupted", "interrupted", None, INTERRUPTED, {})
+    else:
+        print("interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _misused(error: click.ClickException, as_json: bool) -> int:

@@ -164,6 +164,12 @@ def test_a_token_without_serial_line_has_another_link(token: BenchToken, token_p
     assert token_process.address.startswith("usbip:")
 
 
+@pytest.mark.token(family="yubikey", serial="SN-1")
+def test_what_cannot_be_told_as_serial_is_nowhere_the_serial(token: BenchToken, token_process: BenchToken) -> None:
+    for one in (token, token_process):
+        assert one.serial == one.session().info().serial == one.inspect()["token"]["serial"] != "SN-1"
+
+
 @pytest.mark.parametrize(
     "given",
     [pytest.param(name, marks=pytest.mark.token(family=name)) for name in ("reference", "yubikey", "molto2", "token2")],

@@ -149,6 +149,13 @@ def test_interrupted(added, capsys, error):
     assert capsys.readouterr().err.strip() == "interrupted"
 
 
+def test_whoever_reads_json_is_told_of_an_interruption_too(added, capsys):
+    added(raising(KeyboardInterrupt()))
+    assert main.main(["probe", "--json"]) == 130
+    told = json.loads(capsys.readouterr().out)
+    assert (told["error"]["type"], told["exit_code"]) == ("Interrupted", 130)
+
+
 @pytest.mark.parametrize("verbosity", [[], ["-v"], ["-vv"]])
 def test_a_defect_tells_where_and_never_what(added, capsys, verbosity):
     def action(context):

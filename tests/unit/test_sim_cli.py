@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from firmware_sim import cli
@@ -100,6 +101,10 @@ def opened(address: str) -> Iterator[Callable[[bytes], Frame]]:
         yield exchange
     finally:
         os.close(fd)
+
+
+def raises_abort(**options: Any) -> None:
+    raise click.Abort
 
 
 def run_cli(arguments: list[str], monkeypatch: pytest.MonkeyPatch, stdin: str = "") -> int:
@@ -298,6 +303,16 @@ def test_errors_are_one_line_and_an_object(
         reply = json.loads(capsys.readouterr().out)
         assert named in reply["error"]
         assert reply["exit_code"] == exit_code
+
+
+def test_interrupted_at_a_prompt_it_says_so_in_both_ways(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "cli", raises_abort)
+    assert run_cli(["type-pin", "--control", "unix:/x", "--json"], monkeypatch) == 130
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"error": "interrupted", "exit_code": 130}
+    assert captured.err == "firmware-sim: interrupted\n"
 
 
 def test_a_bad_state_file_is_left_as_it_is(
