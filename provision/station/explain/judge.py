@@ -80,7 +80,7 @@ def explain(
         desk.logins_of_all(),
         case.attempts,
         now_s,
-        desk.window_steps,
+        case.window_steps,
         allowance,
     )
     token = read(desk, case)
