@@ -26,9 +26,10 @@ from firmware_sim.core import otp
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
-from firmware_sim.links.framed import FramedLink
+from firmware_sim.links.inprocess import serial_line
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
+from firmware_sim.seams import DeviceLink
 from firmware_sim.temperature import TemperatureProfile
 from provision.clock import ManualClock as HostClock
 from provision.families.reference import DRIVER
@@ -104,7 +105,7 @@ class Row:
     goal: str
 
 
-def new_token() -> tuple[Token, FramedLink]:
+def new_token() -> tuple[Token, DeviceLink]:
     """A powered token in this process and its line."""
     clock = ManualClock(START_S)
     token = Token(
@@ -115,7 +116,7 @@ def new_token() -> tuple[Token, FramedLink]:
         clock=clock,
         random=random.SystemRandom(),
     )
-    line = FramedLink(token.open_channel(), lambda: token.boot_id, token.family.limits.max_apdu, clock)
+    line = serial_line(token, clock)
     token.power_on()
     return token, line
 

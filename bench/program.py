@@ -16,7 +16,7 @@ from pathlib import Path
 
 from firmware_sim.core.token import Token
 from firmware_sim.families.reference import REFERENCE
-from firmware_sim.links.framed import FramedLink
+from firmware_sim.links.inprocess import serial_line
 from firmware_sim.oscillator_state import OscillatorState
 from firmware_sim.statefile import StateFile
 from firmware_sim.tokenimage import TokenImage
@@ -86,7 +86,7 @@ def _one(directory: Path, clock: ManualClock, number: int) -> float:
             clock=clock,
             random=random.SystemRandom(),
         )
-        device = FramedLink(token.open_channel(), lambda: token.boot_id, REFERENCE.limits.max_apdu, clock)
+        device = serial_line(token, clock)
         token.power_on()
         with open_device(device, LinkOptions(clock, os.urandom)) as link:
             session = DRIVER.open(link, clock, os.urandom)

@@ -118,10 +118,6 @@ class Store:
             self._append(payload)
         self._values = values
 
-    def scrub(self) -> None:
-        """Physically erase whatever is not the present state."""
-        self.commit({}, scrub=True)
-
     def _append(self, payload: bytes) -> None:
         address = self._bank * self._bank_size + self._end
         record = _record(payload, self._generation, address) if payload else b""

@@ -83,8 +83,16 @@ class TemperatureProfile:
     def integral(self, elapsed_us: int) -> int:
         """The rate error, summed from the start of the profile to `elapsed_us` (which may be negative) after it."""
         cycles, rest = divmod(elapsed_us, self._starts[-1])
-        segment = bisect_right(self._starts, rest) - 1
+        segment = self._segment(rest)
         return cycles * self._sums[-1] + self._sums[segment] + (rest - self._starts[segment]) * self._errors[segment]
+
+    def celsius_at(self, elapsed_us: int) -> Fraction:
+        """The temperature at `elapsed_us`, as in `integral`."""
+        return self.segments[self._segment(elapsed_us % self._starts[-1])][1]
+
+    def _segment(self, rest_us: int) -> int:
+        """Which one it is so long after the beginning of a cycle."""
+        return bisect_right(self._starts, rest_us) - 1
 
     @cached_property
     def _starts(self) -> list[int]:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TypedDict
 
 from firmware_sim.oscillator import QuartzOscillator
-from firmware_sim.oscillator_state import YEAR, OscillatorState, true_us
+from firmware_sim.oscillator_state import YEAR, true_us
 from firmware_sim.temperature import temperature_error_ppm
 
 
@@ -26,7 +26,7 @@ def truth(oscillator: QuartzOscillator, now: float) -> Truth:
     """All of it at true time `now`. `rate_error_ppm` is the momentary one, ageing and temperature included."""
     state = oscillator.state
     device_us = oscillator.device_time_us(now)
-    celsius = _celsius(state, now)
+    celsius = state.temperature.celsius_at(true_us(now) - state.temperature_start_us)
     aged = state.ageing_ppm_per_year * Fraction(true_us(now) - state.ageing_start_us, YEAR)
     return Truth(
         true_time_s=now,
@@ -37,13 +37,3 @@ def truth(oscillator: QuartzOscillator, now: float) -> Truth:
         temperature_c=float(celsius),
         battery=state.battery.value,
     )
-
-
-def _celsius(state: OscillatorState, now: float) -> Fraction:
-    segments = state.temperature.segments
-    left = (true_us(now) - state.temperature_start_us) % sum(duration for duration, _ in segments)
-    for duration, celsius in segments:
-        if left < duration:
-            return celsius
-        left -= duration
-    raise AssertionError("a remainder is below its divisor")

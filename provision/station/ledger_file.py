@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision.errors import InputError, LedgerError, ProvisionError
+from provision.sqlite import statements, transaction
 
 APPLICATION_ID = 0x48574C47  # "HWLG": SQLite's header field that tells whose file it is
 SCHEMA_VERSION = 1
@@ -99,16 +100,8 @@ class LedgerFile:
     @contextlib.contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """One transaction: durable when the block ends, undone when it raises. Raises LedgerError."""
-        with _named(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk may have made SQLite roll back by itself.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with _named(self.path), transaction(self._connection):
+            yield self._connection
 
     def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         with _named(self.path):
@@ -131,7 +124,7 @@ def _filled(path: Path, public: bytes, wrapped: bytes, created_s: float) -> sqli
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     try:
         with LedgerFile(path, _prepared(connection)).change():
-            for statement in _statements(_SCHEMA):
+            for statement in statements(_SCHEMA):
                 connection.execute(statement)
             connection.execute("INSERT INTO key_pair VALUES (1, ?, ?, ?)", (public, wrapped, created_s))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -148,16 +141,6 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The script's statements one by one: executescript() would commit the open transaction first."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 @contextlib.contextmanager

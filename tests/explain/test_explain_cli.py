@@ -89,6 +89,13 @@ def test_one_screen_for_people(call: Call, capsys: pytest.CaptureFixture[str]) -
     assert not any(code in screen for code in call.asked.codes)
 
 
+def test_nobody_is_told_to_log_in_before_a_moment_that_has_come(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody saw the code change: the clock is known to 75 s, and a window, resynchronised or not, is 60 s wide."""
+    found = explained(call, capsys, ANN, "--codes", str(call.codes))
+    assert found["cause"] == "clock-drift"
+    assert found["for_good"].startswith("set the token's clock")
+
+
 def test_without_codes_it_says_what_is_unknown(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     found = explained(call, capsys, ANN, "--no-codes")
     assert found["cause"] == "undecided"
@@ -188,6 +195,7 @@ def test_enter_at_the_change_shows_the_clock_to_a_few_seconds(call: Call) -> Non
     assert found["cause"] == "clock-drift"
     low, high = found["offset_s"]
     assert high - low <= 7
+    assert found["for_good"].startswith("log in again before 2")
     assert not any(code in desk.shown for code in call.asked.codes)
 
 

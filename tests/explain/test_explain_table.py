@@ -42,6 +42,8 @@ def require_right_or_undecided(what: str, found: Explanation) -> None:
     assert found.cause in (TROUBLES[what][1], UNDECIDED), found.what
     assert found.now
     assert found.for_good
+    if found.cause in ("algorithm", "time-step", "time-step-and-algorithm", "digits"):
+        assert found.for_good.startswith("register the token anew, with the ")  # nothing is wrong with its seed file
     if found.cause == UNDECIDED:
         assert found.unknown, "what would decide it"
 

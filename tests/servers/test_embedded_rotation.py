@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from provision import newfile
+from provision import newfile, sqlite
 from provision.cli.main import main
 from provision.clock import ManualClock
 from provision.errors import CodeReplayed, Unreachable
@@ -141,7 +141,7 @@ def test_a_key_that_is_rotated_while_it_is_copied(path: Path, tmp_path: Path, mo
         assert copy.check("user 1", code(1)).step == NOW
 
 
-WATCHED = {module.__file__ for module in (rotation, keys, storage, newfile)}
+WATCHED = {module.__file__ for module in (rotation, keys, storage, sqlite, newfile)}
 
 
 def rotate_until(path: Path, lines: int) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
 from firmware_sim.flash import MemoryFlash
-from firmware_sim.links.framed import FramedLink
+from firmware_sim.links.inprocess import serial_line
 from firmware_sim.oscillator import QuartzOscillator
 from firmware_sim.oscillator_state import OscillatorState
 from provision.cli.main import main
@@ -152,7 +152,7 @@ class Simulated:
             random=Random(1),
         )
         token.power_on()
-        self.device = FramedLink(token.open_channel(), lambda: token.boot_id, reference.limits.max_apdu, self.clock)
+        self.device = serial_line(token, self.clock)
         self.arguments = ["drift", "measure", "--token", "inprocess:1", "--clock", f"file:{path}"]
 
 

@@ -20,6 +20,7 @@ HOST = {
     "closing": set(),
     "locking": set(),
     "newfile": set(),
+    "sqlite": set(),
     "extras": set(),
     "clock": {"errors", "locking"},
     "otp": {"errors", "model"},
@@ -28,9 +29,9 @@ HOST = {
     "families": {"links", "wire", "errors", "model", "clock"},
     "drift": {"errors", "model"},
     "seeds": {"errors", "model", "clock", "otp", "otpauth"},
-    "servers": {"errors", "model", "clock", "otp", "otpauth", "newfile", "closing"},
+    "servers": {"errors", "model", "clock", "otp", "otpauth", "newfile", "closing", "sqlite"},
     "station": {"families", "seeds", "servers", "drift", "links", "errors", "model", "clock", "otp", "locking"}
-    | {"closing"},
+    | {"closing", "sqlite"},
     "cli": {"station", "families", "seeds", "servers", "drift", "links", "wire"}
     | {"errors", "model", "clock", "otp", "otpauth", "newfile", "extras"},
     "__main__": {"cli"},

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from provision.sqlite import statements
+
 APPLICATION_ID = 0x68774F54  # "hwOT", in the file's header: what tells our databases from other people's
 
 _FIRST = """
@@ -112,18 +114,7 @@ VERSION = len(_VERSIONS)
 def migrate(db: sqlite3.Connection, version: int) -> None:
     """From `version` (0: an empty file) to the newest, in the caller's transaction."""
     for script in _VERSIONS[version:]:
-        for statement in _statements(script):
+        for statement in statements(script):
             db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _statements(script: str) -> list[str]:
-    """One by one: `executescript` would commit the caller's transaction."""
-    found, held = [], ""
-    for line in script.splitlines(keepends=True):
-        held += line
-        if sqlite3.complete_statement(held):
-            found.append(held)
-            held = ""
-    return found

@@ -17,6 +17,7 @@ from pathlib import Path
 from provision.errors import Unreachable, UsageError
 from provision.servers.embedded import schema
 from provision.servers.embedded.policy import Policy
+from provision.sqlite import transaction
 
 BUSY_TIMEOUT_S = 5.0
 _DAMAGED = ("is damaged", "restore it from a backup, with its key file")
@@ -63,15 +64,8 @@ class Storage:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, and alone: no other writer from the first statement to the durable commit."""
-        with self._named():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk makes SQLite roll back by itself
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._named(), transaction(self._connection):
+            yield self._connection
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -165,14 +159,13 @@ def create(path: Path, *, key_check: bytes, created_s: float, policy: Policy) ->
     try:
         with contextlib.closing(_connect(path, BUSY_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            schema.migrate(connection, 0)
-            connection.execute(
-                "INSERT INTO server (id, key_check, created_s, back_steps, forward_steps, look_ahead, resync_steps,"
-                " resync_look_ahead, pending_s) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (key_check, created_s, *astuple(policy)),
-            )
-            connection.execute("COMMIT")
+            with transaction(connection):
+                schema.migrate(connection, 0)
+                connection.execute(
+                    "INSERT INTO server (id, key_check, created_s, back_steps, forward_steps, look_ahead, resync_steps,"
+                    " resync_look_ahead, pending_s) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (key_check, created_s, *astuple(policy)),
+                )
     except BaseException as error:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -188,7 +181,10 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=busy_timeout_s, isolation_level=None
     )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection

@@ -45,6 +45,7 @@ _ADVICE = {
     ),
     "algorithm": (_LET_IN, "register the token anew, with the hash that it has"),
     "time-step": (_LET_IN, "register the token anew, with the time step that it has"),
+    "time-step-and-algorithm": (_LET_IN, "register the token anew, with the time step and the hash that it has"),
     "digits": (_LET_IN, "register the token anew, with the number of digits that it has"),
     "undecided": ("let the person in another way until that is known", "what would decide it stands under UNKNOWN"),
 }
@@ -80,7 +81,8 @@ def _clock(found: Explanation, device: Device, profile: Profile, now_s: float) -
     ):
         return f"{_LET_IN} up to {iso(int(resumes_s))}: they are older than one that was used", _SET_CLOCK
     now = f"two new codes, and {profile.remedy.replace('DEVICE', '{device}')}"
-    before = None if found.ahead is None or found.ahead.dates is None else found.ahead.dates.first_possible_failure_s
-    if found.cause == DRIFT and found.ahead is not None and found.ahead.follows and before is not None:
+    dates = None if found.ahead is None or not found.ahead.follows else found.ahead.dates
+    before = None if dates is None else dates.first_possible_failure_s
+    if found.cause == DRIFT and dates is not None and before is not None and before > dates.from_s:
         return now, f"log in again before {iso(before)}, and so on; or {_SET_CLOCK}"
     return now, _SET_CLOCK
