@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -192,6 +193,25 @@ def test_a_seed_that_does_not_open_is_found_before_its_person_logs_in(
 def _private(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(content)
+
+
+def test_a_disk_that_fails_at_the_last_step_keeps_no_key_without_its_database(
+    backup: Path, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be in the way of the next attempt."""
+    target, replace = tmp_path / "new.db", os.replace
+
+    def failing(source: Path, place: Path) -> None:
+        if place == target:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+        replace(source, place)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(Unreachable, match="cannot be put in place"):
+        restore(backup, target, clock, os.urandom)
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("new*"))
+    assert restore(backup, target, clock, os.urandom).devices == 2
 
 
 def test_a_restore_that_was_cut_short_says_what_it_left(backup: Path, tmp_path: Path, clock: ManualClock) -> None:

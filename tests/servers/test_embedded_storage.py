@@ -100,6 +100,25 @@ def test_a_file_that_is_no_database(path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+def test_what_cannot_be_opened_is_not_left_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the error is kept: Windows deletes and replaces nothing that is open."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    path.write_bytes(b"text" * 1000)
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    with pytest.raises(Unreachable):
+        Storage(path)
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    assert len(opened) == 1
+
+
 def test_somebody_elses_database(path: Path) -> None:
     path.unlink()
     with contextlib.closing(sqlite3.connect(path)) as other:

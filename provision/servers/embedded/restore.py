@@ -48,7 +48,11 @@ def restore(backup: Path, path: Path, clock: Clock, random: keys.Random) -> Rest
         with _Reopened(staged, clock, random) as server:
             found = server.go_on()
         os.replace(keys.key_path(staged), keys.key_path(path))
-        os.replace(staged, path)
+        try:
+            os.replace(staged, path)
+        except BaseException:
+            keys.key_path(path).unlink()
+            raise
         sync_directory(path.parent)
     return found
 
