@@ -53,7 +53,9 @@ class Job:
         check_name(self.credential, "the credential's name")
         check_parameters(self.parameters)
         if self.parameters.oath_type is not OathType.TOTP:
-            raise InputError("only TOTP credentials are programmed", hint="this seed is for HOTP: use another token")
+            raise InputError(
+                "only TOTP credentials are programmed", hint="this seed is for HOTP: have the server make one for TOTP"
+            )
         if self.seed is not None and len(self.seed) < MIN_SECRET_BYTES and not self.allow_short_seed:
             raise SeedError(
                 f"the seed has only {len(self.seed) * 8} bits, under the {MIN_SECRET_BYTES * 8} of RFC 4226 and NIST",

@@ -131,7 +131,9 @@ def _require_same(job: Job, entry: Entry) -> None:
     if differences := job.differs_from(entry.job):
         raise UsageError(
             f"token {entry.serial} is on record ({entry.state.value}) with something else: {'; '.join(differences)}",
-            hint="give the same again to go on, `provision ledger resume` to go on without repeating, "
+            hint="close that job with `provision token retire`, then program the token anew"
+            if entry.state is State.DONE
+            else "give the same again to go on, `provision ledger resume` to go on without repeating, "
             "or `provision token retire` to start over",
         )
 

@@ -90,7 +90,8 @@ def close_both(
     if not wipe and token.may_hold_anothers():
         raise UsageError(
             f"token {entry.serial} has a credential {entry.job.credential!r} that is not on record as written here",
-            hint="it may be someone else's: find out, or add --wipe to erase the whole token",
+            hint="`provision ledger resume` tells whether an interrupted job wrote it, and goes on with that; "
+            "or add --wipe to erase the whole token",
         )
     is_due = token.is_due(wipe=wipe)
     if is_due and not token.info.is_read_locked:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import stat
 from dataclasses import replace
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from provision.errors import Unreachable
 from provision.model import Algorithm, OathType, OtpParameters, Secret
-from provision.servers.embedded.keys import KEY_BYTES, SeedKeys, create_key, load_key
+from provision.servers.embedded.keys import KEY_BYTES, SeedKeys, create_key, key_of, key_path, load_key
 
 parameters = st.builds(
     OtpParameters,
@@ -119,3 +121,13 @@ def test_a_key_file_that_is_no_file(tmp_path: Path) -> None:
         load_key(tmp_path / "nothing")
     with pytest.raises(Unreachable, match="cannot be read"):
         load_key(tmp_path)
+
+
+def test_the_key_is_read_where_nothing_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_read_only_file_system(source: Path, target: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))  # whether the source is there or not
+
+    database = tmp_path / "server.db"
+    master = create_key(key_path(database), os.urandom)
+    monkeypatch.setattr(os, "replace", on_a_read_only_file_system)
+    assert key_of(database, keys(master).check_value) == master

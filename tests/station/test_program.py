@@ -124,8 +124,9 @@ def test_done_with_the_seed_that_was_given_again(world):
 )
 def test_another_job_for_the_same_token_is_refused_by_the_field(world, step, field, change):
     begun(world, step)
-    with pytest.raises(UsageError, match=f"{field}: "):
+    with pytest.raises(UsageError, match=f"{field}: ") as refused:
         world.run(world.job(**change))
+    assert ("ledger resume" in str(refused.value)) is (step is not State.DONE)  # where there is nothing to resume
     world.run()
 
 

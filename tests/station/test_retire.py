@@ -136,8 +136,9 @@ def test_a_job_that_was_never_finished(world, step, phase):
         return
     if (step, phase) == (State.WRITTEN, Phase.ACTED):
         # On the token, but not on record: it might be anyone's.
-        with pytest.raises(UsageError, match="not on record"):
+        with pytest.raises(UsageError, match="not on record") as refused:
             world.retire()
+        assert "`provision ledger resume`" in str(refused.value)
         world.retire(wipe=True)
     else:
         world.retire()
