@@ -13,13 +13,16 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from firmware_sim.control.errors import ControlError
 from firmware_sim.core.family import CDC_ACM, Family
 from firmware_sim.links.port import LOOPBACK, PORTS, PortOptions
+
+if TYPE_CHECKING:
+    from firmware_sim.temperature import TemperatureProfile
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _INTERRUPTED = 130
@@ -129,34 +132,15 @@ def run(
     takes, control is what the other commands take. With --count, one line for each token.
     """
     from firmware_sim.clocks import parse_clock
-    from firmware_sim.control.listener import default_kind
     from firmware_sim.control.serve import Fleet, Quartz, serve
     from firmware_sim.families.family import SERIAL_RULE, family, is_serial
-    from firmware_sim.temperature import TemperatureProfile
 
-    if temperature_c is not None and profile is not None:
-        raise click.UsageError("give --temperature-c or --profile, not both")
-    temperature = None
-    if temperature_c is not None:
-        temperature = TemperatureProfile.constant(temperature_c)
-    elif profile is not None:
-        temperature = TemperatureProfile.named(profile)
+    temperature = _temperature(temperature_c, profile)
     variant = family(family_name, model=model, firmware=firmware)
     link = link or _default_link(variant)
-    kind, _, place = (control or "").partition(":")
-    if kind not in ("", "unix", "tcp") or (place and (kind != "unix" or count > 1)):
-        raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
-    if pty_link is not None and (link != "pty" or count > 1):
-        raise click.UsageError("--pty-link is for one token on --link pty")
-    if (dial is not None or reader_name is not None) and link != "vpcd":
-        raise click.UsageError("--dial and --reader-name are for --link vpcd")
-    if link == "vpcd" and count > 1:
-        raise click.UsageError("--link vpcd is for one token: the virtual reader takes one card")
-    if bind.startswith("/"):
-        if link != "usbip" or count > 1:
-            raise click.UsageError("--bind /PATH is for one token on --link usbip")
-    elif link in ("tcp", "usbip") and bind not in ("127.0.0.1", "::1", "localhost"):
-        _warn(f"--bind {bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
+    control_kind, control_path = _control(control, count)
+    port = PortOptions(bind=bind, pty_link=pty_link, dial=dial, reader_name=reader_name)
+    _check_port(link, port, count)
     if state is not None:
         _warn(f"{state} contains the token's secrets in the clear: it is the token")
     if serial is not None and not is_serial(serial):
@@ -182,9 +166,9 @@ def run(
         serial=serial,
         state=state,
         link=link,
-        port=PortOptions(bind=bind, pty_link=pty_link, dial=dial, reader_name=reader_name),
-        control=kind or default_kind(),
-        control_path=Path(place) if place else None,
+        port=port,
+        control=control_kind,
+        control_path=control_path,
         capture=capture,
         seed=random_seed,
     )
@@ -197,6 +181,42 @@ def run(
     if told is not None:
         _announce(told.lines)
         raise click.exceptions.Exit(told.exit_code)
+
+
+def _temperature(temperature_c: Decimal | None, profile: str | None) -> TemperatureProfile | None:
+    """Raises UsageError, OscillatorError."""
+    from firmware_sim.temperature import TemperatureProfile
+
+    if temperature_c is not None and profile is not None:
+        raise click.UsageError("give --temperature-c or --profile, not both")
+    if temperature_c is not None:
+        return TemperatureProfile.constant(temperature_c)
+    return None if profile is None else TemperatureProfile.named(profile)
+
+
+def _control(given: str | None, count: int) -> tuple[str, Path | None]:
+    """What --control says: the kind of channel, and where its socket is wanted. Raises UsageError."""
+    from firmware_sim.control.listener import default_kind
+
+    kind, _, place = (given or "").partition(":")
+    if kind not in ("", "unix", "tcp") or (place and (kind != "unix" or count > 1)):
+        raise click.UsageError("--control is unix, unix:PATH (for one token) or tcp")
+    return kind or default_kind(), Path(place) if place else None
+
+
+def _check_port(link: str, options: PortOptions, count: int) -> None:
+    """Warns of a port that lets others in. Raises UsageError for what that link, or so many tokens, cannot have."""
+    if options.pty_link is not None and (link != "pty" or count > 1):
+        raise click.UsageError("--pty-link is for one token on --link pty")
+    if (options.dial is not None or options.reader_name is not None) and link != "vpcd":
+        raise click.UsageError("--dial and --reader-name are for --link vpcd")
+    if link == "vpcd" and count > 1:
+        raise click.UsageError("--link vpcd is for one token: the virtual reader takes one card")
+    if options.bind.startswith("/"):
+        if link != "usbip" or count > 1:
+            raise click.UsageError("--bind /PATH is for one token on --link usbip")
+    elif link in ("tcp", "usbip") and options.bind not in ("127.0.0.1", "::1", "localhost"):
+        _warn(f"--bind {options.bind}: anyone who reaches that address can talk to the token; it is made for 127.0.0.1")
 
 
 def _announce(lines: list[dict[str, str]]) -> None:

@@ -15,7 +15,7 @@ import click
 
 from provision.cli.context import Context, common_options
 from provision.cli.drift_options import at_option, input_option, lines_of, server_options
-from provision.cli.output import table
+from provision.cli.output import counted, table
 from provision.drift.fleet import Batch, Token, assess_all, batches, by_urgency, portions
 from provision.drift.history import BATCHES
 from provision.drift.moments import iso_or_none
@@ -132,7 +132,7 @@ def token_table(tokens: list[Token]) -> str:
 
 
 def _told(tokens: list[Token], shown: list[Token], rates: RatesPicture) -> str:
-    parts = [f"{len(tokens)} tokens"]
+    parts = [counted(len(tokens), "token")]
     if shown:
         parts.append(token_table(shown))
     if rates.bars:

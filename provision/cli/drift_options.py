@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import click
 
 from provision.cli.context import Context
+from provision.cli.typed_codes import bare_codes, require_codes
 from provision.drift.document import exact
 from provision.drift.estimate import Interval
 from provision.drift.history import Allowance
@@ -76,11 +77,10 @@ def read_codes(context: Context, file: str | None) -> list[str]:
 
 def checked_codes(codes: Sequence[str]) -> list[str]:
     """The same, without the spaces that people read them with. Raises InputError."""
-    codes = ["".join(code.split()) for code in codes if code.strip()]
+    codes = bare_codes(codes)
     if not 1 <= len(codes) <= 3:
         raise InputError(f"--codes holds {len(codes)} codes", hint="one to three, one a line")
-    if not all(code.isascii() and code.isdigit() and 6 <= len(code) <= 8 for code in codes):
-        raise InputError("that is not a code", hint="a code has 6 to 8 digits")
+    require_codes(codes)
     return codes
 
 

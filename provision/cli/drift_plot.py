@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +12,7 @@ from provision.cli.context import Context, common_options
 from provision.cli.drift_fleet import judged, token_table
 from provision.cli.drift_options import as_moment, as_number, at_option, read_text, server_options
 from provision.cli.drift_text import told_estimate, told_outlook
+from provision.cli.output import columns, counted
 from provision.drift import document, outlook
 from provision.drift.diagnosis import diagnose
 from provision.drift.fleet import batches
@@ -116,18 +115,16 @@ def _fleet(file: str, server: Server | None, at_s: Fraction, bin_ppm: float) -> 
     rates = rates_picture(tokens, batches(tokens), bin_ppm)
     if not rates.bars:
         raise InputError("there is no token with a clock that fits")
-    title = f"The rates of {rates.tokens - rates.unknown} tokens"
+    title = f"The rates of {counted(rates.tokens - rates.unknown, 'token')}"
     if rates.unknown:
         title += f"; of {rates.unknown} more no clock fits"
     listed = [token_table(tokens[:_LISTED])] if server is not None else []
-    return _Drawn({"rates": (title, rates)}, "\n\n".join([f"{len(tokens)} tokens", *rates.batches, *listed]))
+    return _Drawn({"rates": (title, rates)}, "\n\n".join([counted(len(tokens), "token"), *rates.batches, *listed]))
 
 
 def _in_letters(drawn: _Drawn) -> str:
-    columns = _UNSEEN
-    if sys.stdout.isatty():
-        columns = max(NARROWEST, min(shutil.get_terminal_size().columns - 1, _WIDEST))
-    return "\n\n".join(f"{title}\n\n{draw(one, columns)}" for title, one in drawn.pictures.values())
+    wide = columns(_UNSEEN, least=NARROWEST, most=_WIDEST)
+    return "\n\n".join(f"{title}\n\n{draw(one, wide)}" for title, one in drawn.pictures.values())
 
 
 def _content(drawn: _Drawn, kind: str | None) -> bytes:

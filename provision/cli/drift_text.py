@@ -57,7 +57,10 @@ def told_outlook(ahead: Outlook) -> str:
         when = "never, as far as is known" if unix_s is None else f"{iso(unix_s)}  {_in_days(unix_s - dates.from_s)}"
         lines.append(f"        {what}  {when}")
     if ahead.follows and dates.first_possible_failure_s is not None:
-        lines.append(f"do      log in again before {iso(dates.first_possible_failure_s)}")
+        if dates.first_possible_failure_s > dates.from_s:
+            lines.append(f"do      log in again before {iso(dates.first_possible_failure_s)}")
+        elif dates.total_failure_s is None or dates.total_failure_s > dates.from_s:
+            lines.append("do      log in again at once, while some codes are taken")
     if profile is not None:
         if profile.unit is not None and ahead.value is not None:
             lines.append(f"write   {ahead.value:+d} {profile.unit.value} as {profile.where}")

@@ -9,8 +9,8 @@ import click
 
 from provision.cli.context import Context, common_options
 from provision.cli.drift_options import allowance_options, checked_codes, codes_option, read_codes
-from provision.cli.explain_text import plain, plain_everybody, told, told_everybody
-from provision.cli.output import note
+from provision.cli.explain_text import NARROWEST, WIDEST, plain, plain_everybody, told, told_everybody
+from provision.cli.output import columns, note
 from provision.cli.station_options import open_server, server_option
 from provision.drift.history import Allowance
 from provision.drift.profiles import PROFILES
@@ -66,7 +66,7 @@ def _everybody(context: Context, desk: Desk, allowance: Allowance) -> None:
     from provision.station.explain.judge import everybody
 
     crowd, failing = everybody(desk, allowance)
-    context.result(plain_everybody(crowd, failing), told_everybody(crowd, failing))
+    context.result(plain_everybody(crowd, failing), told_everybody(crowd, failing, _wide()))
 
 
 def _one(
@@ -89,7 +89,11 @@ def _one(
         return _by_telephone(context, desk)
 
     found = explain_one(desk, who, ask, PROFILES["embedded"], allowance)
-    context.result(plain(found), told(found))
+    context.result(plain(found), told(found, _wide()))
+
+
+def _wide() -> int:
+    return columns(WIDEST, least=NARROWEST, most=WIDEST)
 
 
 def _by_telephone(context: Context, desk: Desk) -> Asked:

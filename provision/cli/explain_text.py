@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from provision.cli.drift_text import between
@@ -16,26 +17,28 @@ if TYPE_CHECKING:
     from provision.station.explain.case import Explanation
     from provision.station.explain.crowd import Crowd
 
-_WIDTH, _LABEL = 100, 10
+WIDEST, NARROWEST = 100, 40  # columns
+_LABEL = 10
 
 
-def told(found: Explanation) -> str:
-    """Cause, certainty, what is excluded, since when, what to do."""
+def told(found: Explanation, wide: int) -> str:
+    """Cause, certainty, what is excluded, since when, what to do; in lines of `wide` columns."""
+    part = partial(_part, wide=wide)
     odds = "" if found.odds is None else f"; by mere chance 1 in {int(1 / found.odds):,}"
     lines = [
-        *_part("CAUSE", found.what),
-        *_part("CERTAINTY", f"{found.certainty.value}{odds}"),
-        *(line for one in found.evidence for line in _part("", one)),
+        *part("CAUSE", found.what),
+        *part("CERTAINTY", f"{found.certainty.value}{odds}"),
+        *(line for one in found.evidence for line in part("", one)),
     ]
     if found.offset_s is not None:
         rate = "" if found.rate_error_ppm is None else f"; rate {between(found.rate_error_ppm, 'ppm', 2)}"
-        lines += _part("CLOCK", f"offset {between(found.offset_s, 's', 1)}{rate}")
+        lines += part("CLOCK", f"offset {between(found.offset_s, 's', 1)}{rate}")
     if found.since_s is not None:
-        lines += _part("SINCE", _since(found.since_s))
+        lines += part("SINCE", _since(found.since_s))
     for label, several in (("EXCLUDED", found.excluded), ("UNKNOWN", found.unknown)):
         for number, one in enumerate(several):
-            lines += _part("" if number else label, one)
-    return "\n".join([*lines, *_part("NOW", found.now), *_part("FOR GOOD", found.for_good)])
+            lines += part("" if number else label, one)
+    return "\n".join([*lines, *part("NOW", found.now), *part("FOR GOOD", found.for_good)])
 
 
 def plain(found: Explanation) -> dict[str, Any]:
@@ -59,12 +62,12 @@ def plain(found: Explanation) -> dict[str, Any]:
     }
 
 
-def told_everybody(crowd: Crowd, failing: Sequence[Device]) -> str:
-    lines = _part("SERVER", _crowd(crowd))
+def told_everybody(crowd: Crowd, failing: Sequence[Device], wide: int) -> str:
+    lines = _part("SERVER", _crowd(crowd), wide)
     if crowd.since_s is not None:
-        lines += _part("SINCE", _since(crowd.since_s))
+        lines += _part("SINCE", _since(crowd.since_s), wide)
     if not failing:
-        return "\n".join([*lines, *_part("PEOPLE", "nobody is shut out or was refused last")])
+        return "\n".join([*lines, *_part("PEOPLE", "nobody is shut out or was refused last", wide)])
     rows = [["USER", "NAME", "SERIAL", "FAILURES", "STATE"]]
     rows += [
         [one.user or "-", one.name, one.serial or "-", str(one.consecutive_failures), _state(one)] for one in failing
@@ -101,7 +104,8 @@ def _crowd(crowd: Crowd) -> str:
             "`provision explain USER` with two codes tells"
         )
     if crowd.fitting:
-        return f"its clock is where it was: {crowd.fitting} people got in within a day, where they were expected"
+        people = "one person" if crowd.fitting == 1 else f"{crowd.fitting} people"
+        return f"its clock is where it was: {people} got in within a day, as was expected of their clocks"
     return "nobody whose clock is known got in within a day: compare its clock with NTP"
 
 
@@ -118,6 +122,6 @@ def _bounds(bounds: tuple[Fraction, Fraction] | None) -> list[float] | None:
     return None if bounds is None else [float(bound) for bound in bounds]
 
 
-def _part(label: str, text: str) -> list[str]:
-    first, *rest = textwrap.wrap(text, _WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
+def _part(label: str, text: str, wide: int) -> list[str]:
+    first, *rest = textwrap.wrap(text, wide - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{label:<{_LABEL}}{first}", *(" " * _LABEL + line for line in rest)]

@@ -6,6 +6,7 @@ import enum
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -47,6 +48,18 @@ def print_error(message: str, hint: str | None) -> None:
 def note(text: str) -> None:
     """Something for the person at the terminal, who may pipe the result elsewhere."""
     print(_harmless(text), file=sys.stderr, flush=True)
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 token", "2 tokens"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def columns(unseen: int, *, least: int, most: int) -> int:
+    """How many a line may take: what the terminal has, within those bounds; `unseen` where there is none."""
+    if not sys.stdout.isatty():
+        return unseen
+    return max(least, min(shutil.get_terminal_size().columns - 1, most))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ import click
 from provision.cli.context import Context
 from provision.cli.output import note
 from provision.cli.secrets_input import has_terminal
+from provision.cli.typed_codes import bare_code
 from provision.errors import InputError
 from provision.station.person import NOBODY, Person
 
@@ -31,7 +32,7 @@ class _AtTheTerminal:
     """Implements Person. A code is good for a minute, so it may be seen while it is typed."""
 
     def read_code(self, wanted: str) -> str:
-        return _bare(click.prompt(_sentence(wanted), err=True, type=str))
+        return bare_code(click.prompt(_sentence(wanted), err=True, type=str))
 
     def press_button(self, wanted: str) -> None:
         click.prompt(f"{_sentence(wanted)}. Enter when it is done", default="", show_default=False, err=True)
@@ -45,7 +46,7 @@ class _Written:
         self._lines = lines
 
     def read_code(self, wanted: str) -> str:
-        return _bare(self._next("code", wanted))
+        return bare_code(self._next("code", wanted))
 
     def press_button(self, wanted: str) -> None:
         self._next("button", wanted)
@@ -59,11 +60,6 @@ class _Written:
         if line is None:
             raise InputError("--codes-file has no more lines", hint=wanted)
         return line
-
-
-def _bare(typed: str) -> str:
-    """As screens group digits, so people type them."""
-    return "".join(typed.split())
 
 
 def _sentence(text: str) -> str:

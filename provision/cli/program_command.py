@@ -29,11 +29,11 @@ from provision.cli.station_run import (
     warn_of_published_key,
 )
 from provision.errors import InputError, UsageError
-from provision.model import TokenInfo
+from provision.model import OtpParameters, Secret, TokenInfo
 
 if TYPE_CHECKING:
     from provision.families.driver import Session
-    from provision.station.job import Job
+    from provision.station.job import Job, SeedOrigin
     from provision.station.ledger import Ledger
 
 
@@ -106,42 +106,16 @@ def _job(
     *,
     user: str,
     name: str,
-    seed_file: str | None,
-    generate: bool,
-    otpauth_file: str | None,
-    seed_format: str,
     allow_short_seed: bool,
-    digits: int | None,
-    algorithm: str | None,
-    time_step_s: int | None,
     no_pin: bool,
     touch: bool,
     credential: str | None,
     escrow: str,
+    **source: Any,
 ) -> Job:
-    from provision.station.job import Escrow, Job, SeedOrigin
+    from provision.station.job import Escrow, Job
 
-    if (seed_file is not None) + generate + (otpauth_file is not None) > 1:
-        raise UsageError("the seed has two sources", hint="give one of --seed-file, --otpauth and --generate")
-    parameters, seed, origin = parameters_from(digits, algorithm, time_step_s), None, SeedOrigin.GENERATED
-    if seed_file is not None:
-        from provision.seeds.text import SeedFormat, parse_seed_file
-
-        data = context.secrets.read(seed_file, "--seed-file")
-        seed, origin = (
-            parse_seed_file(data, SeedFormat(seed_format), allow_short_seed=allow_short_seed),
-            SeedOrigin.IMPORTED,
-        )
-    if otpauth_file is not None:
-        from provision.seeds.otpauth import parse_otpauth
-
-        if (digits, algorithm, time_step_s) != (None, None, None):
-            raise UsageError(
-                "the URI says digits, hash and step already", hint="leave out --digits, --algorithm and --time-step"
-            )
-        text = context.secrets.line(otpauth_file, prompt="otpauth URI", option="--otpauth")
-        uri = parse_otpauth(text, allow_short_seed=allow_short_seed)
-        parameters, seed, origin = uri.parameters, uri.secret, SeedOrigin.SERVER
+    parameters, seed, origin = _seed(context, allow_short_seed=allow_short_seed, **source)
     return Job(
         user=user,
         name=name,
@@ -155,6 +129,44 @@ def _job(
         touch=touch,
         escrow=Escrow(escrow),
     )
+
+
+def _seed(
+    context: Context,
+    *,
+    seed_file: str | None,
+    generate: bool,
+    otpauth_file: str | None,
+    seed_format: str,
+    allow_short_seed: bool,
+    digits: int | None,
+    algorithm: str | None,
+    time_step_s: int | None,
+) -> tuple[OtpParameters, Secret | None, SeedOrigin]:
+    """What its codes are made by, the seed itself if there is one yet, and who made it. Raises InputError, SeedError,
+    UsageError."""
+    from provision.station.job import SeedOrigin
+
+    if (seed_file is not None) + generate + (otpauth_file is not None) > 1:
+        raise UsageError("the seed has two sources", hint="give one of --seed-file, --otpauth and --generate")
+    if otpauth_file is not None:
+        from provision.seeds.otpauth import parse_otpauth
+
+        if (digits, algorithm, time_step_s) != (None, None, None):
+            raise UsageError(
+                "the URI says digits, hash and step already", hint="leave out --digits, --algorithm and --time-step"
+            )
+        text = context.secrets.line(otpauth_file, prompt="otpauth URI", option="--otpauth")
+        uri = parse_otpauth(text, allow_short_seed=allow_short_seed)
+        return uri.parameters, uri.secret, SeedOrigin.SERVER
+    parameters = parameters_from(digits, algorithm, time_step_s)
+    if seed_file is not None:
+        from provision.seeds.text import SeedFormat, parse_seed_file
+
+        data = context.secrets.read(seed_file, "--seed-file")
+        seed = parse_seed_file(data, SeedFormat(seed_format), allow_short_seed=allow_short_seed)
+        return parameters, seed, SeedOrigin.IMPORTED
+    return parameters, None, SeedOrigin.GENERATED
 
 
 def _run(context: Context, ledger: Ledger, session: Session, info: TokenInfo, job: Job, options: RunOptions) -> None:

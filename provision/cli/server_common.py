@@ -11,6 +11,7 @@ import click
 from provision.cli.context import Context
 from provision.cli.secrets_input import has_terminal
 from provision.cli.station_options import open_server
+from provision.cli.typed_codes import bare_codes, require_codes
 from provision.errors import InputError, NotSupported, UsageError
 
 if TYPE_CHECKING:
@@ -52,11 +53,10 @@ def codes_from(context: Context, file: str | None, count: int) -> list[str]:
         codes = [context.secrets.line(None, prompt=prompt, option="--code-file") for prompt in prompts]
     else:
         codes = context.secrets.read(file, "--code-file").decode("ascii", "replace").splitlines()
-    codes = ["".join(code.split()) for code in codes if code.strip()]
+    codes = bare_codes(codes)
     if len(codes) != count:
         raise InputError(f"--code-file holds {len(codes)} codes, not {count}", hint="one code a line")
-    if not all(code.isascii() and code.isdigit() and 6 <= len(code) <= 8 for code in codes):
-        raise InputError("that is not a code", hint="a code has 6 to 8 digits")
+    require_codes(codes)
     return codes
 
 

@@ -119,6 +119,11 @@ def test_a_screen_for_a_person(run) -> None:
         "accepted: 100%",
     ):
         assert part in text
+    for when, said in (("2027-07-20", "log in again at once, while some"), ("2028-06-01", None)):
+        text = run.text("predict", "--input", run.input, "--server-profile", "privacyidea", "--at", when)
+        assert "already" in text
+        assert "log in again before" not in text  # a moment that has come
+        assert (said in text) if said else ("log in again" not in text)
     text = run.text("estimate", "--input", run.write("TV9"))
     assert "observation 7 was typed late" in text
     assert max(map(len, text.splitlines())) <= 120

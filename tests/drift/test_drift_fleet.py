@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +187,16 @@ def test_the_command(tmp_path, capsys) -> None:
     assert "box 3: 10 of 10 are slow, elsewhere 0.0%" in text
     assert text.count("SN") == 3
     assert "####" in text
+
+
+@pytest.mark.parametrize("command", [["fleet", "--input"], ["plot", "--fleet"]])
+def test_a_fleet_of_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]) -> None:
+    file = tmp_path / "fleet.jsonl"
+    file.write_text(line(1, 0) + "\n", "utf-8")
+    assert main(["drift", *command, str(file), "--server-profile", "keycloak", "--at", "2026-06-01"]) == 0
+    text = capsys.readouterr().out
+    assert "1 token\n" in text
+    assert "1 tokens" not in text
 
 
 @pytest.mark.parametrize("bad", ["{", "[]", "{}", '{"document": 1}', '{"document": {"observations": [1]}}'])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +17,14 @@ from uuid import UUID
 
 import pytest
 
+from provision.cli.explain_text import told_everybody
 from provision.cli.main import main
 from provision.clock import ManualClock
 from provision.model import OathType, OtpParameters, Secret
 from provision.servers.backend import Registration
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.station.desk import Asked
+from provision.station.explain.crowd import Crowd
 from tests.explain.office import ANN, Office
 from tests.explain.troubles import slow
 
@@ -107,6 +111,11 @@ def test_everybody(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     assert ANN in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("fitting", "said"), [(1, "one person got in"), (2, "2 people got in")])
+def test_as_many_people_as_there_are(fitting: int, said: str) -> None:
+    assert said in told_everybody(Crowd(fitting=fitting), [], 100)
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [
@@ -120,6 +129,14 @@ def test_what_it_cannot_do(
     call: Call, capsys: pytest.CaptureFixture[str], arguments: list[str], exit_code: int, words: str
 ) -> None:
     assert words in explained(call, capsys, *arguments, exit_code=exit_code)["error"]["message"]
+
+
+def test_who_has_no_device_is_known_all_the_same(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedServer(call.folder / "server.db", ManualClock(call.asked.at_s), os.urandom) as server:
+        server.add_people(["gil"])
+    error = explained(call, capsys, "gil", "--no-codes", exit_code=2)["error"]
+    assert "has no device" in error["message"]
+    assert "server report" in error["hint"]
 
 
 def test_a_counter_has_no_clock(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,3 +239,24 @@ def test_codes_that_fit_nowhere_are_asked_for_again(call: Call) -> None:
         out, _ = process.communicate(timeout=60)
     assert json.loads(out)["cause"] == "clock-drift"
     assert "fit nowhere" in desk.shown
+
+
+@pytest.mark.parametrize("has", [80, 300])
+def test_a_line_is_as_wide_as_the_terminal_and_no_wider_than_anybody_reads(call: Call, has: int) -> None:
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, has))
+    program = [sys.executable, "-m", "provision", "explain", ANN, "--codes", str(call.codes), *call.server]
+    with subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=slave, env=_without_columns()) as process:
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal, on Linux
+            while some := os.read(master, 4096):
+                shown += some
+        assert process.wait(timeout=60) == 0
+    os.close(master)
+    widest = max(map(len, shown.decode().splitlines()))
+    assert 60 < widest <= min(has - 1, 100)
+
+
+def _without_columns() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
