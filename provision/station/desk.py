@@ -75,6 +75,12 @@ class Desk:
         """Of everybody, those whose codes come from a counter."""
         return [device for device in self._server.list() if device.parameters.oath_type is OathType.HOTP]
 
+    def knows(self, user: str) -> bool:
+        """Whether this is a person of the server's, with devices or without."""
+        if ServerCapability.MIGRATE not in self._server.capabilities:
+            return False
+        return any(person.user == user for person in self._server.people())
+
     def fallback_until_s(self, user: str) -> float | None:
         """Until when the server sends this person to the old way and looks at no code; None if it does not."""
         if ServerCapability.MIGRATE not in self._server.capabilities:

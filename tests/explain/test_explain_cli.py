@@ -131,6 +131,14 @@ def test_what_it_cannot_do(
     assert words in explained(call, capsys, *arguments, exit_code=exit_code)["error"]["message"]
 
 
+def test_who_has_no_device_is_known_all_the_same(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedServer(call.folder / "server.db", ManualClock(call.asked.at_s), os.urandom) as server:
+        server.add_people(["gil"])
+    error = explained(call, capsys, "gil", "--no-codes", exit_code=2)["error"]
+    assert "has no device" in error["message"]
+    assert "server report" in error["hint"]
+
+
 def test_a_counter_has_no_clock(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     server = EmbeddedServer(call.folder / "server.db", ManualClock(call.asked.at_s), os.urandom)
     server.register(

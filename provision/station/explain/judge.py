@@ -55,6 +55,11 @@ def explain(
                 f"the codes of {_called(counting[0])} come from a counter, not from a clock",
                 hint=f"`provision server resync {counting[0].device_id}` finds a counter that has run ahead",
             )
+        if desk.knows(who):
+            raise UsageError(
+                f"{who!r} has no device at this server",
+                hint="`provision server report` says how they log in: by the old way, or not at all",
+            )
         raise UsageError(
             f"the server knows neither a user nor a token {who!r}", hint="`provision server list` shows both"
         )
