@@ -59,8 +59,14 @@ def observe(
         raise UsageError("--codes and --at go with --seed-file")
     path = Path(file)
     found = _existing(path)
+    serial = None
     if address is not None:
-        observation, text = _clock(context, address, allowance, undisciplined_clock_ok)
+        observation, text, serial = _clock(context, address, allowance, undisciplined_clock_ok)
+        if found is not None and found.serial not in (None, serial):
+            raise UsageError(
+                f"{file} holds what token {found.serial} shows, and this one is {serial}: nothing was added",
+                hint="check --token, or name another --input",
+            )
     else:
         step_s = time_step_s if time_step_s is not None or found is None else found.time_step_s
         codes = read_codes(context, codes_file)
@@ -72,11 +78,14 @@ def observe(
         step = _step(context, seed_file, parameters, codes, received_s)
         observation = code_observation(received_s, step, allowance)
         text = f"step {step}, {step - parameters.step_at(float(received_s)):+d} steps"
-    count = _append(path, found, observation, time_step_s or 30, allowance)
+    count = _append(path, found, observation, serial, time_step_s or 30, allowance)
     context.result({"file": file, "observation": observation, "count": count}, f"{text}; {file} has {count} now")
 
 
-def _clock(context: Context, address: str, allowance: Allowance, undisciplined_ok: bool) -> tuple[dict[str, Any], str]:
+def _clock(
+    context: Context, address: str, allowance: Allowance, undisciplined_ok: bool
+) -> tuple[dict[str, Any], str, str]:
+    """The observation, what to say of it, and the token's serial."""
     from provision.station.discipline import require_discipline
     from provision.station.edges import observation_of
 
@@ -87,7 +96,7 @@ def _clock(context: Context, address: str, allowance: Allowance, undisciplined_o
         seen = observation_of(session.read_clock(), error_s)
     names = ("a", "b", "lo", "hi")
     bounds = f"{float(seen.lo - seen.b):+.3f} to {float(seen.hi - seen.a):+.3f} s"
-    return {name: plain(getattr(seen, name)) for name in names}, f"token {info.serial}: offset {bounds}"
+    return {name: plain(getattr(seen, name)) for name in names}, f"token {info.serial}: offset {bounds}", info.serial
 
 
 def _step(
@@ -128,12 +137,19 @@ def _existing(path: Path) -> document.Document | None:
 
 
 def _append(
-    path: Path, found: document.Document | None, observation: dict[str, Any], time_step_s: int, allowance: Allowance
+    path: Path,
+    found: document.Document | None,
+    observation: dict[str, Any],
+    serial: str | None,
+    time_step_s: int,
+    allowance: Allowance,
 ) -> int:
     """All or nothing: a full disk costs none of the earlier observations. How many there are."""
     if found is None:
         first_s = document.exact(observation.get("t", observation.get("a")), "t")
         content = new_document(time_step_s, 0, first_s, allowance)
+        if serial is not None:
+            content["serial"] = serial
     else:
         content = json.loads(path.read_text("utf-8"), parse_float=str)
     content["observations"].append(observation)

@@ -1,11 +1,12 @@
 """The document that `provision drift estimate --input FILE --json` reads, and the one that it prints. Kept stable.
 
-    {"tref": Unix, "time_step_s": 30, "t0_s": 0,
+    {"serial": "SN-1", "tref": Unix, "time_step_s": 30, "t0_s": 0,
      "prior": {"offset_s": [lo, hi], "rate_error_ppm": [lo, hi]},
      "wander_s": "0", "ageing_ppm_per_year_max": "0",
      "observations": [{"a", "b", "lo", "hi"} or {"t", "step", "delay_s", "server_error_s"}, ...]}
 
 Numbers are JSON numbers, or decimals or fractions as text; every one is taken exactly. Only "observations" is needed.
+"serial" is of the token whose clock was read; codes come without.
 What is printed has every number as a fraction in text.
 """
 
@@ -24,7 +25,7 @@ from provision.drift.estimate import Interval, Model
 from provision.drift.observation import Observation
 from provision.errors import InputError
 
-_FIELDS = {"tref", "time_step_s", "t0_s", "prior", "wander_s", "ageing_ppm_per_year_max", "observations"}
+_FIELDS = {"serial", "tref", "time_step_s", "t0_s", "prior", "wander_s", "ageing_ppm_per_year_max", "observations"}
 _BOUNDS, _CODE = {"a", "b", "lo", "hi"}, {"t", "step", "delay_s", "server_error_s"}
 _MOST = 10**30
 # As Fraction reads them, but short: 1e999999999 would keep it busy for hours.
@@ -34,13 +35,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(/[0-9]{1,30}|(\.[0-9]{0,30})?([eE][+-]?[
 @dataclass(frozen=True, slots=True)
 class Document:
     """What a FILE says. `time_step_s`, `t0_s`: seconds, of the codes in it. `last_code`: when the latest code was
-    received, and the first second of its step; None if there is none."""
+    received, and the first second of its step; None if there is none. `serial`: whose clock was read, if known."""
 
     model: Model
     observations: tuple[Observation, ...]
     time_step_s: int
     t0_s: int
     last_code: tuple[Fraction, Fraction] | None = None
+    serial: str | None = None
 
 
 def read(text: str) -> Document:
@@ -64,7 +66,11 @@ def of_json(found: Mapping[str, Any]) -> Document:
     if not isinstance(listed, list):
         raise InputError('"observations" is a list, and has to be there')
     observations = tuple(_observation(one, f"observation {i}", step_s, t0_s) for i, one in enumerate(listed))
-    return Document(_model(found, observations), observations, step_s, t0_s, _last_code(listed, observations, step_s))
+    last_code = _last_code(listed, observations, step_s)
+    serial = found.get("serial")
+    if not isinstance(serial, str | None):
+        raise InputError('"serial" is text')
+    return Document(_model(found, observations), observations, step_s, t0_s, last_code, serial)
 
 
 def written(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -153,6 +153,28 @@ def test_the_clock_of_a_token_on_the_wire(connected, tmp_path, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["feasible"] is True
 
 
+def test_another_tokens_clock_is_not_added(connected, tmp_path, capsys) -> None:
+    bench, arguments = connected
+    file = tmp_path / "seen.json"
+    command = ["drift", "observe", "--input", str(file), *arguments]
+    assert main(command) == 0
+    content = json.loads(file.read_text())
+    assert content["serial"] == bench.token.serial
+    assert main(command) == 0
+    before = json.dumps(content | {"serial": "SN-9"})
+    file.write_text(before)
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "token SN-9" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert file.read_text() == before
+
+
+def test_a_serial_that_is_no_text(observe) -> None:
+    observe(TREF, 0)
+    observe.file.write_text(json.dumps(json.loads(observe.file.read_text()) | {"serial": 1}))
+    assert "serial\" is text" in observe(TREF, 0, code=9)["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from provision.errors import InputError, Rejected, VerificationError
 from provision.model import OtpParameters, Secret
-from provision.otpauth import OtpAuth, format_otpauth
+from provision.otpauth import ISSUER, OtpAuth, format_otpauth
 from provision.servers.backend import USUAL, Acceptance, Enrolment, folded
 from provision.servers.embedded import attempts, audit, devices
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome
@@ -19,7 +19,6 @@ from provision.servers.embedded.core import ServerFile, called, require_free, re
 from provision.servers.embedded.devices import StoredDevice
 from provision.servers.embedded.names import clean
 
-ISSUER = "hwtoken"  # what an app shows beside the account
 MAX_DEVICES = 10  # of a person, for enrolling one more: a login looks at each, and every one helps a guesser
 
 

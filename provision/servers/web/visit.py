@@ -14,10 +14,11 @@ from provision.clock import Clock
 from provision.errors import Rejected
 from provision.servers.embedded.api_tokens import ApiToken
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.embedded.keys import Random
 from provision.servers.service.acting import act_as
 from provision.servers.web import origin, render
 from provision.servers.web.pages import ROOT, SIGN_OUT, Page
-from provision.servers.web.sessions import Notice, Random, Session, Sessions
+from provision.servers.web.sessions import Notice, Session, Sessions
 
 COOKIE = "hwtoken"
 _MAX_FIELDS = 10
