@@ -28,8 +28,9 @@ class Enrolling(ServerFile):
     def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment:
         """Make a pending device with a fresh seed, which leaves here this once.
 
-        Raises AlreadyRegistered for a name that the person already uses, Rejected (too-many), InputError for names and
-        parameters that no device or no URI can have, Unreachable.
+        Raises AlreadyRegistered for a name that the person already uses, Rejected (too-many; unknown-user, where
+        somebody acts for themselves and it is another), InputError for names and parameters that no device or no URI
+        can have, Unreachable.
         """
         user, name = clean("user", user), clean("name", name)
         secret = Secret(self._random(hashlib.new(parameters.algorithm.value).digest_size))  # RFC 6238 section 5.1
