@@ -172,7 +172,7 @@ def test_another_tokens_clock_is_not_added(connected, tmp_path, capsys) -> None:
 def test_a_serial_that_is_no_text(observe) -> None:
     observe(TREF, 0)
     observe.file.write_text(json.dumps(json.loads(observe.file.read_text()) | {"serial": 1}))
-    assert "serial\" is text" in observe(TREF, 0, code=9)["error"]["message"]
+    assert 'serial" is text' in observe(TREF, 0, code=9)["error"]["message"]
 
 
 @pytest.mark.parametrize(
