@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from firmware_sim.control.errors import ControlError
-from firmware_sim.core.family import CDC_ACM, Family
-from firmware_sim.links.port import LOOPBACK, PORTS, PortOptions
+from firmware_sim.links.port import LOOPBACK, PORTS, PortOptions, usual_kind
 
 if TYPE_CHECKING:
     from firmware_sim.temperature import TemperatureProfile
@@ -137,7 +136,7 @@ def run(
 
     temperature = _temperature(temperature_c, profile)
     variant = family(family_name, model=model, firmware=firmware)
-    link = link or _default_link(variant)
+    link = link or usual_kind(variant)
     control_kind, control_path = _control(control, count)
     port = PortOptions(bind=bind, pty_link=pty_link, dial=dial, reader_name=reader_name)
     _check_port(link, port, count)
@@ -222,12 +221,6 @@ def _check_port(link: str, options: PortOptions, count: int) -> None:
 def _announce(lines: list[dict[str, str]]) -> None:
     for line in lines:
         _print(json.dumps(line))
-
-
-def _default_link(variant: Family) -> str:
-    if CDC_ACM not in variant.functions:
-        return "usbip"
-    return "pty" if hasattr(os, "openpty") else "tcp"
 
 
 # The hands. Each sends one request and prints its reply.

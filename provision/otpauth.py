@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 from provision.errors import InputError, LossyExport
 from provision.model import OathType, OtpParameters, Secret
 
+ISSUER = "hwtoken"  # of what we give out: an app shows it beside the account
+
 
 @dataclass(frozen=True, slots=True)
 class OtpAuth:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from firmware_sim.control.client import ControlClient
 from firmware_sim.control.errors import ControlError
 from firmware_sim.core.family import CDC_ACM
 from firmware_sim.families.family import family
+from firmware_sim.links.port import usual_kind
 from provision.links.link import Link, LinkOptions, open_link
 from pytest_hwtoken.clocks import TokenClock
 from pytest_hwtoken.declared import Declared
@@ -47,23 +47,12 @@ class ProcessBench(Bench):
         return reply
 
 
-def has_serial_line(declared: Declared) -> bool:
-    """Raises UnknownFamily."""
-    kind = family(declared.family, model=declared.model, firmware=declared.firmware)
-    return CDC_ACM in kind.functions
-
-
 def fitting_links(declared: Declared, wanted: tuple[str, ...]) -> list[str]:
-    """Those of the wanted links that such a token can hang on; the platform's best if there is none."""
-    serial_line = has_serial_line(declared)
-    fitting = [link for link in wanted if serial_line or link not in _SERIAL_LINES]
-    return fitting or [_best_link(serial_line=serial_line)]
-
-
-def _best_link(*, serial_line: bool) -> str:
-    if not serial_line:
-        return "usbip"
-    return "pty" if hasattr(os, "openpty") else "tcp"
+    """Those of the wanted links that such a token can hang on; the platform's best if there is none. Raises
+    UnknownFamily."""
+    kind = family(declared.family, model=declared.model, firmware=declared.firmware)
+    fitting = [link for link in wanted if CDC_ACM in kind.functions or link not in _SERIAL_LINES]
+    return fitting or [usual_kind(kind)]
 
 
 class TokenProcess:

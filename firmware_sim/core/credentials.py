@@ -32,8 +32,8 @@ _ALGORITHMS = {HashKind.SHA1: "sha1", HashKind.SHA256: "sha256", HashKind.SHA512
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """`slot`: its place in the store. `order`: grows with age's reverse, the oldest has the least. `counter`: HOTP's
-    next moving factor. `step_s`, `t0_s`: seconds."""
+    """`slot`: its place in the store. `order`: by age, the oldest has the least. `counter`: HOTP's next moving factor.
+    `step_s`, `t0_s`: seconds."""
 
     slot: int
     order: int

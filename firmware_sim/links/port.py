@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from firmware_sim.core.family import Family
+from firmware_sim.core.family import CDC_ACM, Family
 from firmware_sim.seams import ApduChannel, Clock, DeviceLink
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ PORTS = {
     "vhci": "firmware_sim.links.vhci",
     "vpcd": "firmware_sim.links.vpcd",
 }
+
+
+def usual_kind(family: Family) -> str:
+    """The best that this platform has for such a token."""
+    if CDC_ACM not in family.functions:
+        return "usbip"
+    return "pty" if hasattr(os, "openpty") else "tcp"
 
 
 def open_port(kind: str, loop: Loop, lines: Lines, options: PortOptions) -> Port:

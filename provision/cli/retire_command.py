@@ -21,6 +21,7 @@ from provision.cli.station_options import (
     open_server,
     server_option,
 )
+from provision.cli.station_run import show_step
 
 
 @click.command("retire")
@@ -51,9 +52,6 @@ def retire(
     from provision.station import retire as station
     from provision.station.ledger import record
 
-    def observer(step: station.RetireStep, note: str) -> None:
-        context.result({"step": step.value, "note": note}, f"{step.value:<16}{note}")
-
     with open_ledger(context, ledger_path) as ledger, context.token(address) as (session, info):
         require_recognised(info, model)
         confirm_serial(info, serial, "retire")
@@ -66,7 +64,7 @@ def retire(
                 server_address=absolute(server_address),
                 admin_key=admin_key,
                 wipe=wipe,
-                observer=observer,
+                observer=lambda step, note: show_step(context, step, note),
                 person=person_of(context, codes_file),
             )
     if context.as_json:

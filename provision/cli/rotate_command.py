@@ -20,6 +20,7 @@ from provision.cli.station_run import (
     resumable,
     run_options,
     show_outcome,
+    show_step,
     step_observer,
     warn_of_published_key,
 )
@@ -47,10 +48,7 @@ def rotate(
     and the server are those on record. Stopped anywhere, the same command again goes on from there.
     """
     from provision.station import rotate as station
-    from provision.station.retire import RetireStep, on_record
-
-    def undone(step: RetireStep, note: str) -> None:
-        context.result({"step": step.value, "note": note}, f"{step.value:<16}{note}")
+    from provision.station.retire import on_record
 
     with open_ledger(context, ledger_path) as ledger, context.token(address) as (session, info):
         job = on_record(ledger, info).job
@@ -68,6 +66,6 @@ def rotate(
                 access=access,
                 randbytes=secrets.token_bytes,
                 observer=step_observer(context),
-                retire_observer=undone,
+                retire_observer=lambda step, note: show_step(context, step, note),
             )
     show_outcome(context, outcome, f"machine time    {outcome.machine_s * 1000:.0f} ms")

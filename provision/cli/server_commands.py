@@ -37,8 +37,6 @@ from provision.servers.ways import Way, way_in
 if TYPE_CHECKING:
     from provision.servers.backend import Device, ServerBackend
 
-ISSUER = "hwtoken"
-
 
 @click.command("init")
 @server_option
@@ -82,7 +80,7 @@ def register(
 
     An app takes the URI, or `provision token program --otpauth` writes it to a token.
     """
-    from provision.otpauth import OtpAuth, format_otpauth
+    from provision.otpauth import ISSUER, OtpAuth, format_otpauth
     from provision.seeds.generate import generate
     from provision.servers.backend import Registration
 

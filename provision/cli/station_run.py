@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provision.station.access import Access
     from provision.station.ledger import Ledger
     from provision.station.program import Observer, Outcome, Phase
+    from provision.station.retire import RetireStep
     from provision.station.states import State
 
 _RESUMABLE = (LinkError, RemoteProtocolError, TokenError, ServerError, LedgerError)
@@ -101,9 +102,13 @@ def step_observer(context: Context) -> Observer:
 
     def observer(step: State, phase: Phase, note: str) -> None:
         if phase is Phase.AFTER:
-            context.result({"step": step.value, "note": note}, f"{step.value:<16}{note}")
+            show_step(context, step, note)
 
     return observer
+
+
+def show_step(context: Context, step: State | RetireStep, note: str) -> None:
+    context.result({"step": step.value, "note": note}, f"{step.value:<16}{note}")
 
 
 @contextmanager

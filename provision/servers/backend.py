@@ -195,9 +195,9 @@ class ServerBackend(Protocol):
     register    idempotent by uuid and seed; AlreadyRegistered for the same uuid with another seed, the same serial or
                 seed under another uuid, or a name that the person already uses.
     check       accepts a code of any (or the named) enabled device of a user, each step once; raises CodeMismatch,
-                CodeReplayed, Throttled, or Rejected for an unknown or disabled one; and Fallback, unless a device is
-                named, for a person who is sent to the old way: one without a device, or with a fallback, while the
-                old way is open.
+                CodeReplayed, Throttled, or Rejected for an unknown, disabled or pending one; and Fallback, unless a
+                device is named, for a person who is sent to the old way: one without a device, or with a fallback,
+                while the old way is open.
     resync      learns the drift from two consecutive codes; the clock is not set.
     set_drift   writes the remembered drift (0 after the token's own clock was set).
     enable      undoes `disable`, and lets a device in again that too many wrong codes had locked.

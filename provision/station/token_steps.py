@@ -90,7 +90,8 @@ class TokenSteps:
         return "its keys replaced with the organisation's"
 
     def write(self, secret: Secret) -> str:
-        """The credential is on the token with this very seed. Raises Quarantined if another holds its name.
+        """The credential is on the token with this very seed. Raises Quarantined if another holds its name, TokenError
+        if the token did not keep it.
 
         A token that does not tell what it holds is written to in any case: it has one place, which this job was given.
         """

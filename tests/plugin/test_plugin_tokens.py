@@ -192,3 +192,13 @@ def test_two_tokens_of_a_test_are_two(token: BenchToken, token_process: BenchTok
     assert token.serial != token_process.serial
     ids = {one.inspect()["token"]["device_id"] for one in (token, token_process)}
     assert len(ids) == 2
+
+
+def test_seconds_may_be_as_few_as_a_float_can_say(token: BenchToken, token_clock: TokenClock) -> None:
+    """Python writes the least of them with an exponent, which is no duration."""
+    token_clock.advance(0.00005)
+    assert token_clock.now() - START_S == pytest.approx(0.00005, abs=1e-6)
+    token.age(1e-5)
+    for refused in (-1, float("nan"), "-1 s"):
+        with pytest.raises(ControlError):
+            token_clock.advance(refused)

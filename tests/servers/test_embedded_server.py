@@ -161,6 +161,17 @@ def test_a_wait_does_not_stretch_when_the_clock_is_stepped_back(tmp_path: Path, 
         earlier.check("alice", code(TOTP.step_at(clock.now())))
 
 
+def test_the_wait_that_is_told_is_long_enough(server: EmbeddedServer, clock: ManualClock) -> None:
+    add(server)
+    for told in ("5 s after 1 wrong code in a row", "10 s after 2 wrong codes in a row"):
+        with pytest.raises(CodeMismatch):
+            server.check("alice", "000000")
+        clock.advance(0.6)  # 4.4 and 9.4 s are left
+        with pytest.raises(Throttled, match=told):
+            server.check("alice", "000000")
+        clock.advance(int(told.split()[0]))
+
+
 def test_hotp_moves_past_the_match_and_looks_ten_ahead(server: EmbeddedServer, clock: ManualClock) -> None:
     add(server, parameters=HOTP)
     assert server.check("alice", code(10, parameters=HOTP)).step == 10

@@ -153,6 +153,17 @@ def test_whoever_does_nothing_for_a_while_is_out(desk: Desk, anna: Visitor, wait
     assert (anna.get("/devices").path == "/devices") == is_in
 
 
+def test_who_was_out_when_they_sent_a_form_is_told_that_nothing_was_done(desk: Desk, anna: Visitor) -> None:
+    form = anna.get(f"/devices/{PHONE}/rename").form("/rename")
+    out = anna.get("/devices").form("/sign-out")
+    desk.clock.advance(sessions.IDLE_S)
+    answer = anna.submit(form, name="Drawer")
+    assert answer.path == "/sign-in?why=late"
+    assert "what you just sent was not done" in answer.text
+    assert desk.device(PHONE).name == "My phone"
+    assert anna.submit(out).path == "/sign-in?why=over"  # who wanted to be out
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.roles], ids=lambda page: f"{page.method} {page.path}")
 def test_a_revoked_api_token_ends_what_it_signed_in(desk: Desk, page: PageOf) -> None:
     role = somebody_for(page)

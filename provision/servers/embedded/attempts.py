@@ -6,6 +6,7 @@ charge back.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 
 from provision.errors import CodeMismatch, CodeReplayed, Throttled, VerificationError
@@ -36,8 +37,9 @@ def throttled(
     if wait_s == 0:
         return None
     audit.append(db, AuditEntry(now_s, action, account.user, device_id, Outcome.THROTTLED, None))
+    codes = "code" if failures.count == 1 else "codes"
     return Throttled(
-        f"{holder} must wait {wait_s:.0f} s after {failures.count} wrong codes in a row",
+        f"{holder} must wait {math.ceil(wait_s)} s after {failures.count} wrong {codes} in a row",
         retry_after_s=wait_s,
         hint="the code was not looked at; wait, then use a new one",
     )

@@ -73,7 +73,8 @@ class EmbeddedServer(Enrolling, Migrating, Rotating):
         """Accept a code, once. One durable commit, whatever the outcome.
 
         Raises CodeMismatch or CodeReplayed (charged), Throttled (not evaluated; `retry_after_s` None: locked until
-        `enable`), Rejected (unknown-device, disabled), InputError (no name at all), Unreachable.
+        `enable`), Rejected (unknown-device, pending, disabled), Fallback, InputError (a user that nobody can be),
+        Unreachable.
         """
         user = clean("user", user)
         with self._storage.transaction() as db:
@@ -83,7 +84,8 @@ class EmbeddedServer(Enrolling, Migrating, Rotating):
         raise outcome  # only now: raised in the transaction, it would take the charge back
 
     def resync(self, device_id: str, first: str, second: str) -> Acceptance:
-        """Learn a device's drift from two consecutive codes; both are then spent. Raises as `check` does."""
+        """Learn a device's drift from two consecutive codes; both are then spent. Raises as `check` does, but Fallback:
+        that is of logins."""
         with self._storage.transaction() as db:
             outcome = self._resync(db, self._found(db, device_id), first, second)
         if isinstance(outcome, Acceptance):
@@ -155,7 +157,8 @@ class EmbeddedServer(Enrolling, Migrating, Rotating):
             devices.set_name(db, device, name, folded(name))
 
     def assign(self, device_id: str, user: str) -> None:
-        """Give a device to a person. Raises Rejected (unknown-device, assigned), AlreadyRegistered for its name."""
+        """Give a device to a person. Raises Rejected (unknown-device, assigned), AlreadyRegistered for its name,
+        InputError."""
         user = clean("user", user)
         with self._administered(Action.ASSIGN, device_id, user=user) as (db, device):
             if device.account.user == user:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from provision.errors import InputError, Rejected, VerificationError
 from provision.model import OtpParameters, Secret
-from provision.otpauth import OtpAuth, format_otpauth
+from provision.otpauth import ISSUER, OtpAuth, format_otpauth
 from provision.servers.backend import USUAL, Acceptance, Enrolment, folded
 from provision.servers.embedded import attempts, audit, devices
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome
@@ -19,7 +19,6 @@ from provision.servers.embedded.core import ServerFile, called, require_free, re
 from provision.servers.embedded.devices import StoredDevice
 from provision.servers.embedded.names import clean
 
-ISSUER = "hwtoken"  # what an app shows beside the account
 MAX_DEVICES = 10  # of a person, for enrolling one more: a login looks at each, and every one helps a guesser
 
 
@@ -29,8 +28,9 @@ class Enrolling(ServerFile):
     def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment:
         """Make a pending device with a fresh seed, which leaves here this once.
 
-        Raises AlreadyRegistered for a name that the person already uses, Rejected (too-many), InputError for names and
-        parameters that no device or no URI can have, Unreachable.
+        Raises AlreadyRegistered for a name that the person already uses, Rejected (too-many; unknown-user, where
+        somebody acts for themselves and it is another), InputError for names and parameters that no device or no URI
+        can have, Unreachable.
         """
         user, name = clean("user", user), clean("name", name)
         secret = Secret(self._random(hashlib.new(parameters.algorithm.value).digest_size))  # RFC 6238 section 5.1

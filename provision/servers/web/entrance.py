@@ -29,6 +29,11 @@ WHY = {
         "Your API token is not valid any more. Ask whoever gave it to you for a new one.", is_problem=True
     ),
     "over": Notice("You were signed out, because nothing happened here for a while. Sign in again.", is_problem=False),
+    "late": Notice(
+        "You were signed out, because nothing happened here for a while, so what you just sent was not done. "
+        "Sign in again, and send it once more.",
+        is_problem=True,
+    ),
 }
 
 

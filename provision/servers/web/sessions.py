@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provision.clock import Clock
 from provision.model import Secret
 from provision.servers.embedded.api_tokens import ApiToken
+from provision.servers.embedded.keys import Random
 
 IDLE_S = 15 * 60.0
 LIFE_S = 8 * 3600.0
 MAX_SESSIONS = 1000  # whoever signs in then ends the one that was idle longest
-
-Random = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from provision.clock import Clock
 from provision.errors import Rejected
 from provision.servers.embedded.api_tokens import ApiToken
 from provision.servers.embedded.backend import EmbeddedServer
+from provision.servers.embedded.keys import Random
 from provision.servers.service.acting import act_as
 from provision.servers.web import origin, render
-from provision.servers.web.pages import ROOT, Page
-from provision.servers.web.sessions import Notice, Random, Session, Sessions
+from provision.servers.web.pages import ROOT, SIGN_OUT, Page
+from provision.servers.web.sessions import Notice, Session, Sessions
 
 COOKIE = "hwtoken"
 _MAX_FIELDS = 10
@@ -143,7 +144,8 @@ async def arrive(request: Request, front: Front, page: Page) -> Visit:
     session_id = request.cookies.get(COOKIE)
     session = front.sessions.find(session_id) if session_id else None
     if session is None:
-        raise NotSignedIn("over" if session_id else None)
+        sent = page.method == "POST" and page is not SIGN_OUT
+        raise NotSignedIn(("late" if sent else "over") if session_id else None)
     visit = Visit(request, front, page, session, await read_form(request) if page.method == "POST" else {})
     visit.look()
     if page.roles is None or visit.holder.role not in page.roles:

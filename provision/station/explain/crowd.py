@@ -14,11 +14,11 @@ from provision.drift.diagnosis import diagnose
 from provision.drift.estimate import Estimate, Interval
 from provision.drift.history import Allowance
 from provision.drift.outlook import present
+from provision.drift.places import DAY_S
 from provision.servers.backend import Attempt, AttemptOutcome, Device
 from provision.station.desk import Login
 from provision.station.explain.case import holds, jump, model_for, observation
 
-DAY_S = 86_400
 _ENOUGH = 3  # people: of two, each may have a trouble of their own
 _VAGUE_STEPS = 5  # a clock known no better than this tells nothing of the server's
 _NEARLY_ALL = Fraction(4, 5)
