@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -10,6 +11,11 @@ from provision.clock import FileClock, SystemClock
 
 START_S = 1_767_225_600.0
 """2026-01-01 00:00:00 UTC: where the time of each test begins."""
+
+
+def spelled(duration: str | float) -> str:
+    """As it is said to a simulator: a number without an exponent."""
+    return duration if isinstance(duration, str) else f"{Decimal(str(duration)):f}"
 
 
 class TokenClock(Protocol):
@@ -42,7 +48,7 @@ class MovedClock(FileClock):
     def advance(self, duration: str | float) -> None:
         from firmware_sim.control.durations import parse_duration  # most tests have no use for it
 
-        self.wait_until(self.now() + float(parse_duration(str(duration))))
+        self.wait_until(self.now() + float(parse_duration(spelled(duration))))
 
 
 class RealClock(SystemClock):

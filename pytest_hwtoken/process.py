@@ -102,7 +102,11 @@ class TokenProcess:
         if "address" not in line:
             raise BenchError(line.get("error") or self._told())
         client = ControlClient(parse_address(line["control"]))
-        client.request("stop", when="hang-up")  # also when pytest is killed, and nobody is left to end it
+        try:
+            client.request("stop", when="hang-up")  # also when pytest is killed, and nobody is left to end it
+        except BaseException:
+            client.close()
+            raise
         return line["address"], line["serial"], client
 
     def _end(self) -> int:

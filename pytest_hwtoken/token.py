@@ -10,10 +10,11 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from pytest_hwtoken.clocks import TokenClock, spelled
+
 if TYPE_CHECKING:
     from provision.families.driver import Session
     from provision.links.link import Link
-    from pytest_hwtoken.clocks import TokenClock
 
 Pending = Callable[[int], None]
 """Called with the seconds left while the token waits for its button."""
@@ -105,7 +106,7 @@ class BenchToken:
 
     def age(self, duration: str | float) -> None:
         """Let its clock err as if `18 months` had gone by, while true time stands still."""
-        self.control("age", duration=str(duration))
+        self.control("age", duration=spelled(duration))
 
     def inspect(self) -> dict[str, Any]:
         """The truth about it, without its secrets."""

@@ -88,10 +88,12 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: 
     """Serve until SIGTERM, SIGINT or `stop`. `announce` gets a line for each token, once all of them are served and
     noticed (Port.noticed), or 2 s later. `warn`: something for a person, while it serves.
 
-    Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again.
+    Raises ControlError, StateFileError, PortError, OscillatorError, ClockError; what was opened is closed again, and a
+    state file that was made for a token that could not be served is removed: the corrected command would find the
+    wrong token in it.
     """
     _allow_files(fleet.count * _FILES_PER_TOKEN + _FILES_BESIDE)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as unserved:
         loop = Loop(fleet.clock, ticking=isinstance(fleet.clock, SystemClock), monotonic=monotonic)
         stack.callback(loop.close)
         stack.enter_context(stopped_by_signals(loop))
@@ -103,22 +105,29 @@ def serve(fleet: Fleet, announce: Callable[[list[dict[str, str]]], None], warn: 
             options = replace(options, recorder=stack.enter_context(capture(fleet.capture, fleet.clock, warn)))
         rigs, lines = zip(
             *(
-                stack.enter_context(_served(fleet, options, number, rng, loop, directory))
+                stack.enter_context(_served(fleet, options, number, rng, loop, directory, unserved))
                 for number, rng in enumerate(_generators(fleet))
             ),
             strict=True,
         )
+        unserved.pop_all()
         loop.when(lambda: all(rig.noticed for rig in rigs), lambda: announce(list(lines)))
         loop.run()
 
 
 @contextlib.contextmanager
 def _served(
-    fleet: Fleet, options: PortOptions, number: int, rng: random.Random, loop: Loop, directory: Path
+    fleet: Fleet,
+    options: PortOptions,
+    number: int,
+    rng: random.Random,
+    loop: Loop,
+    directory: Path,
+    unserved: contextlib.ExitStack,
 ) -> Iterator[tuple[Rig, dict[str, str]]]:
     """One token on its port, with its control channel, and what to announce of it."""
     with contextlib.ExitStack() as stack:
-        rig, serial = _make(fleet, number, rng, loop, stack)
+        rig, serial = _make(fleet, number, rng, loop, stack, unserved)
         stack.callback(rig.close)
         address = rig.connect(lambda cable: open_port(fleet.link, loop, cable, options))
         place = fleet.control_path or directory / f"{number}.{'sock' if fleet.control == 'unix' else 'secret'}"
@@ -128,7 +137,14 @@ def _served(
         yield rig, told
 
 
-def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: contextlib.ExitStack) -> tuple[Rig, str]:
+def _make(
+    fleet: Fleet,
+    number: int,
+    rng: random.Random,
+    loop: Loop,
+    stack: contextlib.ExitStack,
+    unserved: contextlib.ExitStack,
+) -> tuple[Rig, str]:
     """The token of that number, made anew or taken from its state file, and the serial that it tells."""
     supply = Supply()
     serial = fleet.serial if fleet.count == 1 else f"{fleet.serial or fleet.family.serial_prefix}{number + 1:05d}"
@@ -140,14 +156,16 @@ def _make(fleet: Fleet, number: int, rng: random.Random, loop: Loop, stack: cont
         flash = MemoryFlash(geometry.page_size, geometry.page_count, supply=supply)
         oscillator = QuartzOscillator(fleet.quartz.start(fleet.clock.now(), rng.getrandbits(64)))
     else:
-        state = stack.enter_context(_open_state(fleet, fleet.state, serial, rng, supply))
+        state = stack.enter_context(_open_state(fleet, fleet.state, serial, rng, supply, unserved))
         kind = _kind(state)
         serial, flash, oscillator = state.serial, state.flash, state.oscillator
     token = Token(family=kind, serial=serial, flash=flash, oscillator=oscillator, clock=fleet.clock, random=rng)
     return Rig(token, oscillator, flash, supply, fleet.clock, loop.stop), token.serial
 
 
-def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random, supply: Supply) -> StateFile:
+def _open_state(
+    fleet: Fleet, path: Path, serial: str | None, rng: random.Random, supply: Supply, unserved: contextlib.ExitStack
+) -> StateFile:
     """The token in the state file, or a new one. Raises StateFileError, ControlError if it is another token."""
     from firmware_sim.statefile import StateFile
     from firmware_sim.tokenimage import TokenImage
@@ -166,7 +184,9 @@ def _open_state(fleet: Fleet, path: Path, serial: str | None, rng: random.Random
             page_size=fleet.family.flash.page_size,
             page_count=fleet.family.flash.page_count,
         )
-        return StateFile.create(path, image, supply=supply)
+        state = StateFile.create(path, image, supply=supply)
+        unserved.callback(state.path.unlink, missing_ok=True)
+        return state
     state = StateFile.open(path, now, supply=supply)
     for what, found, asked in (
         ("family", state.family, fleet.family.name),

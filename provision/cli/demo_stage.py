@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from provision.errors import ProvisionError
 
+PATIENCE_S = 10.0  # with a simulator that was told to end
+
 
 class BrokenPromise(ProvisionError):
     """A step of the demo did not do what it says."""
@@ -81,8 +83,12 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is not None:
-            self._token.terminate()
-            self._token.communicate(timeout=10)
+            with self._token:
+                self._token.terminate()
+                try:
+                    self._token.communicate(timeout=PATIENCE_S)
+                finally:
+                    self._token.kill()  # nothing, if it has ended
 
     def _secret(self, name: str, text: str) -> Path:
         path = self.folder / name

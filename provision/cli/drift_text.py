@@ -60,7 +60,7 @@ def told_outlook(ahead: Outlook) -> str:
         if dates.first_possible_failure_s > dates.from_s:
             lines.append(f"do      log in again before {iso(dates.first_possible_failure_s)}")
         elif dates.total_failure_s is None or dates.total_failure_s > dates.from_s:
-            lines.append("do      log in again at once, while some codes are taken")
+            lines.append("do      log in again at once")
     if profile is not None:
         if profile.unit is not None and ahead.value is not None:
             lines.append(f"write   {ahead.value:+d} {profile.unit.value} as {profile.where}")

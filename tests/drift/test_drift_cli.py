@@ -119,7 +119,7 @@ def test_a_screen_for_a_person(run) -> None:
         "accepted: 100%",
     ):
         assert part in text
-    for when, said in (("2027-07-20", "log in again at once, while some"), ("2028-06-01", None)):
+    for when, said in (("2027-07-20", "log in again at once"), ("2028-06-01", None)):
         text = run.text("predict", "--input", run.input, "--server-profile", "privacyidea", "--at", when)
         assert "already" in text
         assert "log in again before" not in text  # a moment that has come

@@ -16,6 +16,8 @@ import pytest
 
 from provision.drift import seed_mistakes
 from provision.model import Algorithm, OtpParameters, Secret
+from provision.servers.roles import Role
+from provision.servers.service import permissions
 from provision.station.explain import advice
 from provision.station.explain.case import Explanation
 from provision.station.explain.judge import UNDECIDED
@@ -61,6 +63,14 @@ def test_it_is_named_rightly_or_not_at_all(what: str) -> None:
     names = [one.cause for one in found if one.cause != UNDECIDED]
     assert set(names) <= {cause.strip("`")}
     assert len(names) <= int(named) <= TIMES - len(found) + len(names)
+
+
+@pytest.mark.parametrize("cause", sorted(advice.CAUSES))
+def test_what_a_desk_may_not_do_is_said_to_be_somebody_elses(cause: str) -> None:
+    may = {"enable": permissions.ENABLE, "prove": permissions.PROVE, "fallback": permissions.SET_FALLBACK}
+    for text in advice._ADVICE[cause]:
+        for command in re.findall(r"`provision server (\w+)", text):
+            assert Role.DESK in may[command].scopes or re.search("administrator|the person", text)
 
 
 def test_every_name_has_a_trouble() -> None:

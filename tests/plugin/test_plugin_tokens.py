@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from firmware_sim.control.client import ControlClient
 from firmware_sim.control.errors import ControlError
 from provision.errors import LinkError, OutcomeUnknown, PinIncorrect
 from provision.model import NewCredential, OtpParameters, PinState, Secret
 from provision.otp import code_at
-from pytest_hwtoken.clocks import START_S, TokenClock
+from pytest_hwtoken.clocks import START_S, MovedClock, TokenClock
+from pytest_hwtoken.declared import Declared
+from pytest_hwtoken.process import TokenProcess
 from pytest_hwtoken.server import BenchServer
 from pytest_hwtoken.token import BenchToken
 
@@ -192,3 +196,24 @@ def test_two_tokens_of_a_test_are_two(token: BenchToken, token_process: BenchTok
     assert token.serial != token_process.serial
     ids = {one.inspect()["token"]["device_id"] for one in (token, token_process)}
     assert len(ids) == 2
+
+
+def test_seconds_may_be_as_few_as_a_float_can_say(token: BenchToken, token_clock: TokenClock) -> None:
+    """Python writes the least of them with an exponent, which is no duration."""
+    token_clock.advance(0.00005)
+    assert token_clock.now() - START_S == pytest.approx(0.00005, abs=1e-6)
+    token.age(1e-5)
+    for refused in (-1, float("nan"), "-1 s"):
+        with pytest.raises(ControlError):
+            token_clock.advance(refused)
+
+
+def test_a_process_that_cannot_be_had_keeps_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that it left open would fail this test as a ResourceWarning."""
+
+    def refused(self: ControlClient, op: str, **fields: object) -> dict[str, Any]:
+        raise ControlError("no")
+
+    monkeypatch.setattr(ControlClient, "request", refused)
+    with pytest.raises(ControlError, match="no"):
+        TokenProcess(Declared(), MovedClock(tmp_path / "clock"), "SIM00001", 1, "tcp", tmp_path / "log")

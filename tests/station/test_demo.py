@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli import demo_acts
+from provision.cli import demo_acts, demo_stage
 from provision.cli.demo_acts import Step, acts_of
 from provision.cli.demo_casts import cast_of
 from provision.cli.demo_stage import BrokenPromise, Stage
@@ -54,6 +54,22 @@ def test_a_broken_promise_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "second: it did not" in shown
     assert "third" not in shown
     assert shown.splitlines()[-1] == "1 of 3 steps as promised"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there nothing can refuse to end")
+def test_a_simulator_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    monkeypatch.setattr(demo_stage, "PATIENCE_S", 0.2)
+    stage = Stage(tmp_path, 0, cast_of("reference", None))
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, text=True) as token:
+        assert token.stdout is not None
+        assert token.stdout.readline() == "deaf\n"
+        stage._token = token
+        with pytest.raises(subprocess.TimeoutExpired):
+            stage.__exit__(None, None, None)
+        ended = token.poll()
+        token.kill()
+    assert ended == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(

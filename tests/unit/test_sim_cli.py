@@ -325,6 +325,32 @@ def test_a_bad_state_file_is_left_as_it_is(
     assert state.read_text() == "{"
 
 
+@pytest.mark.parametrize(
+    "mistake",
+    [["--family", "molto2", "--link", "pty"], ["--serial", "TYPO", "--pty-link", "/nonexistent/link"]],
+    ids=["link", "place"],
+)
+def test_a_run_that_was_refused_leaves_no_token_behind(
+    mistake: list[str], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "token.json"
+    assert run_cli(["run", "--state", str(state), *mistake], monkeypatch) == 3
+    assert not state.exists()
+    assert start("--state", str(state), "--serial", "SN-1").finish()[0] == 0
+    before = state.read_bytes()
+    assert run_cli(["run", "--state", str(state), "--pty-link", "/nonexistent/link"], monkeypatch) == 3
+    assert state.read_bytes() == before, "a token that was there stays there"
+
+
+def test_a_fleet_that_was_refused_leaves_none_of_its_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = tmp_path / "fleet"
+    options = ["--count", "3", "--serial", "F", "--link", "tcp"]
+    fleet.mkdir()
+    (fleet / "F00003.json").write_text("{")
+    assert run_cli(["run", "--state", str(fleet), *options], monkeypatch) == 9
+    assert [path.name for path in fleet.glob("*.json")] == ["F00003.json"]
+
+
 def test_the_hands_print_for_people_and_for_programs(
     start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from provision.servers.backend import Registration
 from provision.servers.embedded.enrolling import MAX_DEVICES
 from provision.servers.roles import Role
 from provision.servers.web.desk import MAX_FOUND
+from provision.servers.web.people import Shown
 from tests.web.office import CUTOVER_S, DAY_S, NOW_S, PHONE, TABLET, TOKEN, Desk, Enrolled, seed
 from tests.web.visitor import Visitor
 
@@ -393,3 +394,7 @@ def test_a_person_with_any_name_has_a_page(desk: Desk, helper: Visitor) -> None:
     back = helper.submit(answer.form("/fallback"), hours="1")
     assert parse_qs(urlsplit(back.path).query)["user"] == [user]
     assert "The old way is open" in back.text
+
+
+def test_a_seed_that_is_to_be_shown_is_in_nothing_else() -> None:
+    assert repr(Shown("otpauth://planted", "PLAN TED", "data:planted")) == "Shown()"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.responses import Response
@@ -21,9 +21,9 @@ from provision.servers.web.visit import Visit, digits_of
 class Shown:
     """A seed as its page shows it, once. `secret`: Base32, in groups of four for whoever types it."""
 
-    otpauth: str
-    secret: str
-    qr: str
+    otpauth: str = field(repr=False)
+    secret: str = field(repr=False)
+    qr: str = field(repr=False)
 
 
 async def devices(visit: Visit) -> Response:

@@ -22,15 +22,18 @@ _ADVICE = {
     ),
     "disabled": (
         "find out who disabled it and why, before anything else",
-        "`provision server enable {device}`, if it was a mistake",
+        "if it was a mistake, an administrator gives `provision server enable {device}`",
     ),
     "locked": (
         "find out who tried: the person, a forgotten program, or a stranger",
-        "`provision server enable {device}`, once that is known",
+        "once that is known, an administrator gives `provision server enable {device}`",
     ),
     "waiting": ("wait until then, and use a new code", "tell the person to wait for the next code after a mistake"),
     "fallback": ("log in by the old way", "`provision server fallback {user} --end`, when the token is well again"),
-    "pending": ("`provision server prove {device}`, with the code that it shows", _GOOD),
+    "pending": (
+        "the person proves it by the code that it shows, on their page or with `provision server prove {device}`",
+        _GOOD,
+    ),
     "replayed": ("wait for the token's next code, and use it once", _GOOD),
     "other-device": (
         "use the code of the device that is asked for",
