@@ -357,8 +357,10 @@ _CLOCK: Reasons = {
 _CALCULATE: Reasons = {
     Sw.CONDITIONS_NOT_SATISFIED: (
         "nobody touched it in time, its clock stands still, or the credential takes its time from elsewhere",
-        "touch the button when the token asks; a clock that stands still starts with `provision token set-time`; "
-        "`provision token credentials` tells whose clock a credential uses",
+        (
+            "touch the button when the token asks; a clock that stands still starts with `provision token set-time`; "
+            "`provision token credentials` tells whose clock a credential uses"
+        ),
     ),
 }
 

@@ -298,7 +298,7 @@ def test_a_clock_that_stands_still(target, admin):
     target.stop_clock()
     with pytest.raises(TokenRefused, match="stands still"):
         admin.read_clock()
-    with pytest.raises(TokenRefused, match="stands still.*`provision token set-time`"):
+    with pytest.raises(TokenRefused, match=r"stands still.*`provision token set-time`"):
         admin.calculate("vpn")
 
 

@@ -140,6 +140,18 @@ def test_nobody_is_asked_about_a_device_that_is_not_there(server: EmbeddedServer
         server.matching_steps("00000000-0000-0000-0000-000000000000", [code(STEP), code(STEP + 1)], range(STEP, STEP))
 
 
+def test_a_box_is_what_was_registered_at_the_same_time(
+    server: EmbeddedServer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "NEIGHBOURS", 2)
+    made = []
+    for number in range(5):
+        made.append(register(server, f"user {number}", bytes([number]) * 20))
+        clock.advance(86_400)
+    others = server.seed_side(made[3].device_id).others
+    assert {secret.reveal()[0] for secret in others.values()} == {2, 4}
+
+
 def test_a_desk_sees_no_seed_changes_nothing_and_pays_for_both_questions(
     server: EmbeddedServer, device: Device, clock: ManualClock
 ) -> None:

@@ -271,6 +271,7 @@ def test_people_act_for_themselves_only(world: World) -> None:
         assert server.cutover_s is None
     if isinstance(world.server, EmbeddedServer):
         with world.server.acting_as("anna's", own_only="anna"):
+            assert world.server.person("ben") is None
             assert {device.user for device in world.server.list()} == {"anna"}
         assert {device.user for device in world.server.list()} == {"anna", "ben"}  # it ends with the act
 

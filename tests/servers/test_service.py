@@ -76,7 +76,7 @@ def populate(path: Path) -> dict[Role, str]:
     with EmbeddedServer.init(path, ManualClock(START_S), random.Random(1).randbytes) as server:
         for role in Role:
             user = "alice" if role is Role.USER else None
-            tokens[role] = server.create_api_token(role.value, role, user)[1].reveal().decode()
+            tokens[role] = server.create_api_token(f"token of {role.value}", role, user)[1].reveal().decode()
         for number, user in ((1, "alice"), (2, "bob"), (3, "carol")):
             secret = SEED if number == 1 else Secret(SEED.reveal()[:-1] + bytes([number]))
             server.register(Registration(UUID(int=number), user, f"desk {number}", f"SN{number}", secret, TOTP))
@@ -187,7 +187,7 @@ def test_openapi_has_the_table_and_nothing_else(world: World) -> None:
 def test_a_revoked_token_lets_nobody_in_from_the_next_request_on(world: World) -> None:
     assert world.ask("GET", "/v1/devices", role=Role.DESK)[0] == 200
     with world.open() as file:
-        file.revoke_api_token("desk")
+        file.revoke_api_token("token of desk")
     assert world.ask("GET", "/v1/devices", role=Role.DESK)[0] == 401
 
 
@@ -206,9 +206,9 @@ def test_the_log_says_who_did_it(world: World) -> None:
         world.server(Role.AUDITOR).delete(ALICES)
     entries = world.ask("GET", "/v1/audit", role=Role.AUDITOR)[1]["entries"]
     assert [(entry["action"], entry["actor"], entry["user"]) for entry in entries[-3:]] == [
-        ("rename", "user", "alice"),
-        ("delete", "desk", "bob"),
-        ("check", "relying-party", "alice"),
+        ("rename", "token of user", "alice"),
+        ("delete", "token of desk", "bob"),
+        ("check", "token of relying-party", "alice"),
     ]
     assert {entry["actor"] for entry in entries[:-3]} == {None}
 
@@ -468,6 +468,19 @@ def test_a_locked_database_is_told_without_its_name(
     assert str(world.path) not in json.dumps(error)
     assert f"{world.path} is held by another process" in caplog.text
     assert world.ask("POST", "/v1/check", BODIES[permissions.CHECK])[0] == 200  # the code was not spent
+
+
+def test_what_no_waiting_would_mend_is_told_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not tried anew: a deletion is done when its log cannot be emptied."""
+    tried = []
+
+    def broken(_: EmbeddedServer, device_id: str, **__: object) -> None:
+        tried.append(device_id)
+        raise Unreachable("a reader keeps its write-ahead log from being emptied")
+
+    monkeypatch.setattr(EmbeddedServer, "delete", broken)
+    assert world.ask("DELETE", f"/v1/devices/{BOBS}")[0] == 503
+    assert tried == [BOBS]
 
 
 def test_who_waits_for_a_locked_database_waits_alone(world: World) -> None:

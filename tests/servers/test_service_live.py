@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -302,6 +303,9 @@ def test_an_unknown_api_token(running: Serving) -> None:
     assert refusal.value.code == "unauthenticated"
 
 
+FORWARDED = b"X-Forwarded-Proto: ftp\r\nX-Forwarded-For: 192.0.2.1\r\n"  # anybody can say so
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In this process, with a shorter patience. Whoever says nothing to TLS has not finished its handshake."""
@@ -320,8 +324,18 @@ def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytes
     def spoken() -> socket.socket:
         return trust.wrap_socket(connected(), server_hostname="127.0.0.1") if tls else connected()
 
+    seen: list[Any] = []
+
     with world.file() as file, run.listen("127.0.0.1:0") as listener:
-        server = run.prepare(create_app(file, Aside(COMMAND)), run.TlsFiles(cert, key) if tls else None)
+        app = create_app(file, Aside(COMMAND))
+
+        async def sometimes_slow(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/slow":
+                seen.append((scope["scheme"], scope["client"][0]))
+                await asyncio.sleep(4 * run.HEAD_S)
+            await app(scope, receive, send)
+
+        server = run.prepare(sometimes_slow, run.TlsFiles(cert, key) if tls else None)  # type: ignore[arg-type]
 
         def serve() -> None:
             with asyncio.Runner(loop_factory=run.PatientLoop) as runner:
@@ -339,6 +353,12 @@ def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytes
             with spoken() as patient:
                 patient.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert patient.recv(100).startswith(b"HTTP/1.1 200")
+            with spoken() as answered_late:
+                answered_late.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n" + FORWARDED + b"\r\n")
+                head = answered_late.recv(1000)
+            assert head.startswith(b"HTTP/1.1 404")
+            assert b"server:" not in head.lower()
+            assert seen == [("https" if tls else "http", "127.0.0.1")]
         finally:
             server.should_exit = True
             thread.join(timeout=30)
