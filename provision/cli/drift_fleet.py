@@ -131,8 +131,14 @@ def token_table(tokens: list[Token]) -> str:
     return table(rows)
 
 
+def how_many(tokens: list[Token], shown: list[Token]) -> str:
+    """There are, and that a table of `shown` is not of all."""
+    are = counted(len(tokens), "token")
+    return are if len(shown) in (0, len(tokens)) else f"{are}; listed: {len(shown)}, those that may fail first"
+
+
 def _told(tokens: list[Token], shown: list[Token], rates: RatesPicture) -> str:
-    parts = [counted(len(tokens), "token")]
+    parts = [how_many(tokens, shown)]
     if shown:
         parts.append(token_table(shown))
     if rates.bars:

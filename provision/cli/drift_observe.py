@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
@@ -158,6 +159,8 @@ def _append(
         try:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 json.dump(content, file, indent=1)
+            if found is not None:
+                shutil.copymode(path, name)  # whoever may read it, still may
             os.replace(name, path)
         except BaseException:
             Path(name).unlink()

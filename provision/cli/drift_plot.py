@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from provision.cli.context import Context, common_options
-from provision.cli.drift_fleet import judged, token_table
+from provision.cli.drift_fleet import how_many, judged, token_table
 from provision.cli.drift_options import as_moment, as_number, at_option, read_text, server_options
 from provision.cli.drift_text import told_estimate, told_outlook
 from provision.cli.output import columns, counted
@@ -118,8 +118,11 @@ def _fleet(file: str, server: Server | None, at_s: Fraction, bin_ppm: float) -> 
     title = f"The rates of {counted(rates.tokens - rates.unknown, 'token')}"
     if rates.unknown:
         title += f"; of {rates.unknown} more no clock fits"
-    listed = [token_table(tokens[:_LISTED])] if server is not None else []
-    return _Drawn({"rates": (title, rates)}, "\n\n".join([counted(len(tokens), "token"), *rates.batches, *listed]))
+    listed = tokens[:_LISTED] if server is not None else []
+    parts = [how_many(tokens, listed), *rates.batches]
+    if listed:
+        parts.append(token_table(listed))
+    return _Drawn({"rates": (title, rates)}, "\n\n".join(parts))
 
 
 def _in_letters(drawn: _Drawn) -> str:

@@ -118,7 +118,8 @@ def _require_pin(info: TokenInfo) -> None:
         raise PinBlocked(f"the PIN of token {info.serial} is blocked", hint="`provision token unblock`")
 
 
-def _require_same(job: Job, entry: Entry) -> None:
+def require_free(entry: Entry) -> None:
+    """Raises Quarantined: whose credential the token holds is not known, and only erasing it frees it."""
     if entry.state is State.QUARANTINED:
         raise Quarantined(
             f"token {entry.serial} is in quarantine: {entry.cause}",
@@ -126,6 +127,10 @@ def _require_same(job: Job, entry: Entry) -> None:
             cause=entry.cause or "",
             hint="`provision token retire --wipe` erases it and frees it",
         )
+
+
+def _require_same(job: Job, entry: Entry) -> None:
+    require_free(entry)
     if entry.state is State.RETIRING:
         raise UsageError(f"token {entry.serial} is being retired", hint="finish that first: `provision token retire`")
     if differences := job.differs_from(entry.job):

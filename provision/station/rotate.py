@@ -22,7 +22,7 @@ from provision.station.access import Access
 from provision.station.job import Job, SeedOrigin
 from provision.station.ledger import Ledger
 from provision.station.lock import token_lock
-from provision.station.program import Observer, Outcome, program, require_able
+from provision.station.program import Observer, Outcome, program, require_able, require_free
 from provision.station.proof import CodeProof
 from provision.station.retire import RetireObserver, TokenSide, close_both, on_record
 from provision.station.server_steps import ServerSteps
@@ -46,12 +46,13 @@ def rotate(
 ) -> Outcome:
     """Give the token at `session` a new seed. Goes on with a rotation, or a job, that was interrupted.
 
-    Raises UsageError for a token whose state does not allow it; otherwise as `retire` and `program` do.
+    Raises UsageError or Quarantined for a token whose state does not allow it; otherwise as `retire` and `program` do.
     """
     info = session.info()
     with token_lock(ledger.locks, info.serial):
         entry = on_record(ledger, info)
-        if entry.state in (State.RETIRED, State.QUARANTINED):
+        require_free(entry)
+        if entry.state is State.RETIRED:
             raise UsageError(
                 f"token {info.serial} is {entry.state.value}: there is no seed to replace",
                 hint="program it with `provision token program`",

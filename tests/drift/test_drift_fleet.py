@@ -184,6 +184,7 @@ def test_the_command(tmp_path, capsys) -> None:
     assert sum(bar["count"] for bar in result["rates"]) == 60
     assert main([*arguments, "--top", "3"]) == 0
     text = capsys.readouterr().out
+    assert "60 tokens; listed: 3, those that may fail first\n" in text
     assert "box 3: 10 of 10 are slow, elsewhere 0.0%" in text
     assert text.count("SN") == 3
     assert "####" in text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 import types
 from fractions import Fraction
@@ -103,6 +105,14 @@ def test_a_file_that_is_no_document_is_left_alone(observe) -> None:
     observe.file.write_text('{"observations": [], "colour": 1}')
     assert "colour" in observe(TREF, 0, code=9)["error"]["message"]
     assert observe.file.read_text() == '{"observations": [], "colour": 1}'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a mode says nothing of who may read a file")
+def test_a_file_that_colleagues_read_stays_theirs(observe) -> None:
+    observe(TREF, 0)
+    observe.file.chmod(0o664)
+    assert observe(TREF + 600, 0)["count"] == 2
+    assert stat.S_IMODE(observe.file.stat().st_mode) == 0o664
 
 
 def test_a_directory_that_is_not_there(observe) -> None:

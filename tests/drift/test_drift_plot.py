@@ -117,6 +117,7 @@ def test_a_page_needs_nothing_but_itself(plot: Plot) -> None:
     assert all((image["src"] or "").startswith("data:image/svg+xml;base64,") for image in images)
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe", "object"})
     assert "a code may be refused from" in page.data
+    assert "@media print { pre { white-space: pre-wrap } }" in page.data  # on paper nothing scrolls
 
 
 def test_what_a_fleet_calls_its_boxes_is_only_text(tmp_path: Path) -> None:
@@ -139,6 +140,7 @@ def test_what_a_fleet_calls_its_boxes_is_only_text(tmp_path: Path) -> None:
     page = _Page((tmp_path / "rates.html").read_text("utf-8"))
     assert "script" not in {tag for tag, _ in page.elements}
     assert box in page.data
+    assert "60 tokens; listed: 50, those that may fail first\n" in page.data
     svg = (tmp_path / "rates.svg").read_bytes()
     assert any(box in text for text in texts(svg))
     assert ET.fromstring(svg).find(f".//{_SVG}script") is None

@@ -209,6 +209,9 @@ def test_a_quarantined_token_is_only_wiped(world):
         world.run()
     with pytest.raises(UsageError, match="quarantine"):
         world.retire()
+    for refused in (world.run, world.rotate):
+        with pytest.raises(Quarantined, match="`provision token retire --wipe`"):
+            refused()
     assert world.entry().state is State.QUARANTINED
     world.retire(wipe=True)
     assert_closed(world, wiped=True)

@@ -21,6 +21,7 @@ body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 
 img { width: 100% }
 figure { margin: 2rem 0; break-inside: avoid }
 pre { font-size: 14px; line-height: 1.4; overflow-x: auto }
+@media print { pre { white-space: pre-wrap } }
 </style>
 </head>
 <body>

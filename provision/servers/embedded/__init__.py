@@ -10,11 +10,11 @@
     devices     rows <-> devices and accounts
     people      rows <-> people, and the date of the cut-over
     attempts    what becomes of a code: turned away, accepted or charged
-    questions   where codes would fit: how often, how far, and the answer
     audit       who, what, when, outcome; never a code or a seed
     api_tokens  what lets a program in over HTTP (servers/service)
     core        the open file, and what every operation upon it needs
-    enrolling   a part of EmbeddedServer: people make devices, and prove them
+    questions   a part of EmbeddedServer: where codes would fit; how often, how far, and the answer
+    enrolling   a part of it: people make devices, and prove them
     migrating   a part of it: people move over from an older way in
     rotation    a part of it: another key for the seeds
     backend     EmbeddedServer, of these parts: one transaction an operation

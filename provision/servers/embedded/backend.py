@@ -17,21 +17,16 @@ from provision.errors import (
     VerificationError,
 )
 from provision.model import OathType, Secret
-from provision.otp import code_source
 from provision.servers.backend import (
     Acceptance,
-    Attempt,
     Credential,
     Device,
-    Fits,
     HistoryEntry,
     Registration,
-    SeedSearch,
-    SeedSide,
     ServerCapability,
     folded,
 )
-from provision.servers.embedded import api_tokens, attempts, audit, devices, people, questions, window
+from provision.servers.embedded import api_tokens, attempts, audit, devices, people, window
 from provision.servers.embedded.api_tokens import ApiToken
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome, Recorded
 from provision.servers.embedded.core import MAX_INTEGER, called, expected, require_free, require_usable
@@ -39,6 +34,7 @@ from provision.servers.embedded.devices import StoredDevice
 from provision.servers.embedded.enrolling import Enrolling
 from provision.servers.embedded.migrating import Migrating
 from provision.servers.embedded.names import clean
+from provision.servers.embedded.questions import Answering
 from provision.servers.embedded.rotation import Rotating
 from provision.servers.embedded.throttle import Failures
 from provision.servers.roles import Role
@@ -49,7 +45,7 @@ def open_address(rest: str, clock: Clock, _credential: Credential) -> EmbeddedSe
     return EmbeddedServer(Path(rest), clock, os.urandom)
 
 
-class EmbeddedServer(Enrolling, Migrating, Rotating):
+class EmbeddedServer(Answering, Enrolling, Migrating, Rotating):
     """A ServerBackend (provision/servers/backend.py) in a file. Processes may share the file; threads, no instance.
 
     A refused code is charged, and an accepted one spent, in the very transaction that judged it, before the caller
@@ -232,44 +228,6 @@ class EmbeddedServer(Enrolling, Migrating, Rotating):
         """From the audit log, row by row: a fleet's years need not fit into memory."""
         with self._storage.snapshot() as db:
             yield from audit.history(db, device_id)
-
-    # a support desk's questions
-
-    def attempts(self, since_s: float) -> Sequence[Attempt]:
-        """Logins of people who are known, accepted or refused, oldest first."""
-        return [attempt for _, attempt in self.numbered_attempts(since_s)]
-
-    def numbered_attempts(self, since_s: float, *, after: int = 0, limit: int = -1) -> Sequence[tuple[int, Attempt]]:
-        """The same with their numbers in the audit log, in pages. The rest as in audit.entries."""
-        with self._storage.snapshot() as db:
-            return audit.attempts(db, since_s, after=after, limit=limit)
-
-    def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]:
-        """Raises InputError, Throttled, Rejected (unknown-device)."""
-        with self._storage.snapshot() as db:
-            parameters = self._found(db, device_id).parameters
-        questions.require_answerable(codes, steps, parameters, self._clock.now())
-        side = self.seed_side(device_id)
-        usable = range(max(0, steps.start), max(0, steps.stop))
-        return questions.matching(codes, usable, code_source(side.secret, side.parameters, allow_short_seed=True))
-
-    def beside_seed(self, device_id: str, codes: Sequence[str], first_s: int, search: SeedSearch) -> Fits:
-        """Raises InputError, Throttled, Rejected (unknown-device)."""
-        questions.require_codes(codes)
-        return search(self.seed_side(device_id), codes, first_s)
-
-    def seed_side(self, device_id: str) -> SeedSide:
-        """What a question needs that is answered beside the seed, which is charged for it here. For code that stays
-        where the seed is. Raises Throttled, Rejected (unknown-device)."""
-        with self._storage.transaction() as db:
-            device = self._found(db, device_id)
-            refused = questions.charge(db, device, self._clock.now())
-            neighbours = devices.registered_with(db, device, questions.NEIGHBOURS)
-        if refused is not None:
-            raise refused
-        # Outside the transaction, as the search is: nobody's login waits for it.
-        others = {other.serial or called(other): self._secret(other) for other in neighbours}
-        return SeedSide(self._secret(device), device.parameters, device.registered_s, others)
 
     # who acts
 

@@ -14,8 +14,11 @@ from collections.abc import Sequence
 
 from provision.errors import InputError, Throttled
 from provision.model import OtpParameters
-from provision.servers.embedded import audit
+from provision.otp import code_source
+from provision.servers.backend import Attempt, Fits, SeedSearch, SeedSide
+from provision.servers.embedded import audit, devices
 from provision.servers.embedded.audit import Action, AuditEntry, Outcome
+from provision.servers.embedded.core import ServerFile, called
 from provision.servers.embedded.devices import StoredDevice
 from provision.servers.embedded.window import CodeAt
 
@@ -24,6 +27,46 @@ PER_SERVER = 300
 HOUR_S = 3600
 REACH_S = 86_400  # from the server's clock, either way
 NEIGHBOURS = 50  # how many other devices of the box a seed may have been exchanged with
+
+
+class Answering(ServerFile):
+    """The part of EmbeddedServer (backend.py) that a support desk asks."""
+
+    def attempts(self, since_s: float) -> Sequence[Attempt]:
+        """Logins of people who are known, accepted or refused, oldest first."""
+        return [attempt for _, attempt in self.numbered_attempts(since_s)]
+
+    def numbered_attempts(self, since_s: float, *, after: int = 0, limit: int = -1) -> Sequence[tuple[int, Attempt]]:
+        """The same with their numbers in the audit log, in pages. The rest as in audit.entries."""
+        with self._storage.snapshot() as db:
+            return audit.attempts(db, since_s, after=after, limit=limit)
+
+    def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]:
+        """Raises InputError, Throttled, Rejected (unknown-device)."""
+        with self._storage.snapshot() as db:
+            parameters = self._found(db, device_id).parameters
+        require_answerable(codes, steps, parameters, self._clock.now())
+        side = self.seed_side(device_id)
+        usable = range(max(0, steps.start), max(0, steps.stop))
+        return matching(codes, usable, code_source(side.secret, side.parameters, allow_short_seed=True))
+
+    def beside_seed(self, device_id: str, codes: Sequence[str], first_s: int, search: SeedSearch) -> Fits:
+        """Raises InputError, Throttled, Rejected (unknown-device)."""
+        require_codes(codes)
+        return search(self.seed_side(device_id), codes, first_s)
+
+    def seed_side(self, device_id: str) -> SeedSide:
+        """What a question needs that is answered beside the seed, which is charged for it here. For code that stays
+        where the seed is. Raises Throttled, Rejected (unknown-device)."""
+        with self._storage.transaction() as db:
+            device = self._found(db, device_id)
+            refused = charge(db, device, self._clock.now())
+            neighbours = devices.registered_with(db, device, NEIGHBOURS)
+        if refused is not None:
+            raise refused
+        # Outside the transaction, as the search is: nobody's login waits for it.
+        others = {other.serial or called(other): self._secret(other) for other in neighbours}
+        return SeedSide(self._secret(device), device.parameters, device.registered_s, others)
 
 
 def require_answerable(codes: Sequence[str], steps: range, parameters: OtpParameters, now_s: float) -> None:
