@@ -149,7 +149,7 @@ def _require_there(entry: Entry, token: TokenSteps) -> None:
     if token.has_lost_it():
         raise UsageError(
             f"token {entry.serial} is DONE, for {entry.job.user}, and its credential {entry.job.credential!r} is no "
-            "longer on it: it was wiped, or the credential deleted",
+            "longer on it: it was wiped, or the credential deleted or renamed",
             hint=f"close that job, `provision token retire --server {entry.job.server}`, and program the token anew",
         )
 

@@ -100,7 +100,7 @@ def close_both(
         entry = ledger.advance(entry, State.RETIRING, why)
     observer(RetireStep.RETIRING, f"token {entry.serial} of {entry.job.user} is being {why}")
     observer(RetireStep.SERVER_CLOSED, _close_server(server, entry))
-    observer(RetireStep.TOKEN_CLOSED, token.close(wipe=wipe) if is_due else "nothing of it is on the token")
+    observer(RetireStep.TOKEN_CLOSED, token.close(wipe=wipe) if is_due else token.left())
     return entry
 
 
@@ -194,6 +194,18 @@ class TokenSide:
             return "token emptied"
         reset(self._session, self.info, self._person, self._ledger)
         return "token reset to factory state"
+
+    def left(self) -> str:
+        """What to say where nothing is to be done: a credential that was renamed is not found by its name."""
+        others = []
+        if Capability.LIST in self.info.capabilities and self._reached(State.WRITTEN):
+            others = sorted(credential.name for credential in self._session.credentials())
+        if not others:
+            return "nothing of it is on the token"
+        return (
+            f"no {self._entry.job.credential!r} on the token, which still holds {', '.join(map(repr, others))}: "
+            "if one of them is it, renamed, `provision token delete` ends it"
+        )
 
     def _is_listed(self) -> bool:
         return any(credential.name == self._entry.job.credential for credential in self._session.credentials())

@@ -22,6 +22,7 @@ from provision.station.job import Escrow, SeedOrigin
 from provision.station.program import Phase
 from provision.station.retire import RetireStep, retire
 from provision.station.states import State
+from tests.station.begun import as_administrator
 
 MASTER = Secret(bytes(range(32)))
 OTHER_SEED = Secret(b"09876543210987654321")
@@ -199,6 +200,15 @@ def test_a_server_that_cannot_delete_has_disabled_it(world):
     assert [device.disabled for device in world.devices()] == [True]
     world.retire()
     assert_closed(world)
+
+
+def test_a_renamed_credential_is_not_said_to_be_gone(world):
+    world.run()
+    as_administrator(world, lambda session: session.rename("hwtoken:alice", "vpn"))
+    said = {}
+    world.retire(observer=lambda step, note: said.update({step: note}))
+    assert "still holds 'vpn'" in said[RetireStep.TOKEN_CLOSED]
+    assert world.devices() == []
 
 
 def test_a_quarantined_token_is_only_wiped(world):
