@@ -325,10 +325,11 @@ def _device(plain: Any) -> Device:
 
 def _error(status: int, told: Any) -> ProvisionError:
     plain = told.get("error") if isinstance(told, dict) else None
-    if not isinstance(plain, dict) or plain.get("type") not in _ERRORS:
+    if not isinstance(plain, dict) or str(plain.get("type")) not in _ERRORS:
         return _stranger(status)
     kind, attributes = _ERRORS[plain["type"]]
-    return kind(str(plain.get("message")), hint=plain.get("hint"), **{name: plain.get(name) for name in attributes})
+    hint = None if plain.get("hint") is None else str(plain["hint"])
+    return kind(str(plain.get("message")), hint=hint, **{name: plain.get(name) for name in attributes})
 
 
 def _stranger(status: int) -> Unreachable:

@@ -578,6 +578,13 @@ def test_json_of_another_shape_is_from_no_server_of_ours(ask: Callable[[RemoteSe
         ask(RemoteServer(lambda method, target, body: (200, answer)))
 
 
+@pytest.mark.parametrize("error", ["[]", "7", '{"type": []}', '{"type": {}}', '{"message": "hi"}'])
+def test_so_is_an_error_of_another_shape(error: str) -> None:
+    answer = f'{{"error": {error}}}'.encode()
+    with pytest.raises(Unreachable, match="not a server of ours"):
+        RemoteServer(lambda method, target, body: (422, answer)).now()
+
+
 def test_a_device_in_a_path_is_one_part_of_it(world: World) -> None:
     server = world.server()
     for nobodys in (f"{ALICES}/user", f"{ALICES}?x", f"{ALICES}#x", "..", "Ä b"):
