@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +51,23 @@ class Cast:
     shows: bool
     rotates: bool
     pulled_after: str
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """What interrupts the start of a process would lose it, running, before anybody could end it."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda sent, _frame: came.append(sent))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for sent in came:
+        signal.raise_signal(sent)
 
 
 class Stage:
@@ -105,16 +125,17 @@ class Stage:
 
     def unbox(self, *options: str) -> dict[str, Any]:
         """Start `firmware-sim run` and wait for the line that says where it serves."""
-        self._token = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "firmware_sim", "run", "--family", self.cast.family, *self._wire, *options),
-                *(() if self.cast.model is None else ("--model", self.cast.model)),
-                *("--state", str(self.folder / "token.json"), "--clock", f"file:{self.clock}", "--json"),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with _interrupted_afterwards():
+            self._token = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "firmware_sim", "run", "--family", self.cast.family, *self._wire, *options),
+                    *(() if self.cast.model is None else ("--model", self.cast.model)),
+                    *("--state", str(self.folder / "token.json"), "--clock", f"file:{self.clock}", "--json"),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         assert self._token.stdout is not None and self._token.stderr is not None
         line = self._token.stdout.readline()
         if not line:

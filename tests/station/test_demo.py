@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,29 @@ def test_a_broken_promise_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "second: it did not" in shown
     assert "third" not in shown
     assert shown.splitlines()[-1] == "1 of 3 steps as promised"
+
+
+def test_an_interruption_while_the_simulator_starts_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    begin = subprocess.Popen.__init__
+
+    def interrupted(self: subprocess.Popen[str], *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **named)
+        started.append(self)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), Stage(tmp_path, 0, cast_of("reference", None)) as stage:
+            stage.unbox()
+        (token,) = started
+        assert token.poll() is not None
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there nothing can refuse to end")
