@@ -11,8 +11,8 @@ import http.client
 import json
 import re
 import ssl
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from provision.clock import Clock
@@ -66,6 +66,9 @@ _ERRORS: dict[str, tuple[type[ProvisionError], tuple[str, ...]]] = {
 }
 
 
+T = TypeVar("T")
+
+
 class Exchange(Protocol):
     """One request and its answer: the seam below which there is a network."""
 
@@ -97,139 +100,135 @@ class RemoteServer(Closing):
 
     @property
     def window_steps(self) -> tuple[int, int]:
-        told = self._ask("GET", "/v1/expected")
-        return told["back_steps"], told["forward_steps"]
+        return self._ask("GET", "/v1/expected", read=lambda told: (told["back_steps"], told["forward_steps"]))
 
     def now(self) -> float:
-        now_s: float = self._ask("GET", "/v1/expected")["now_s"]
-        return now_s
+        return self._ask("GET", "/v1/expected", read=lambda told: float(told["now_s"]))
 
     def close(self) -> None:
         """Nothing is open between two requests."""
 
     def check(self, user: str, code: str, *, device_id: str | None = None) -> Acceptance:
         """Accept a code, once. Unreachable after it left: it may be spent, so the next code is the one to use."""
-        return _acceptance(self._ask("POST", "/v1/check", {"user": user, "code": code, "device_id": device_id}))
+        given = {"user": user, "code": code, "device_id": device_id}
+        return self._ask("POST", "/v1/check", given, read=_acceptance)
 
     def resync(self, device_id: str, first: str, second: str) -> Acceptance:
-        return _acceptance(self._ask("POST", _path(device_id, "/resync"), {"first": first, "second": second}))
+        return self._ask("POST", _path(device_id, "/resync"), {"first": first, "second": second}, read=_acceptance)
 
     def register(self, registration: Registration) -> Device:
-        return _device(
-            self._ask(
-                "POST",
-                "/v1/devices",
-                {
-                    "uuid": str(registration.uuid),
-                    "user": registration.user,
-                    "name": registration.name,
-                    "serial": registration.serial,
-                    "secret": base64.b32encode(registration.secret.reveal()).decode("ascii").rstrip("="),
-                    **plain_parameters(registration.parameters),
-                },
-            )
-        )
+        given = {
+            "uuid": str(registration.uuid),
+            "user": registration.user,
+            "name": registration.name,
+            "serial": registration.serial,
+            "secret": base64.b32encode(registration.secret.reveal()).decode("ascii").rstrip("="),
+            **plain_parameters(registration.parameters),
+        }
+        return self._ask("POST", "/v1/devices", given, read=_device)
 
     def set_drift(self, device_id: str, drift_steps: int) -> None:
-        self._ask("PUT", _path(device_id, "/drift"), {"drift_steps": drift_steps})
+        self._do("PUT", _path(device_id, "/drift"), {"drift_steps": drift_steps})
 
     def list(self, user: str | None = None) -> Sequence[Device]:
         target = "/v1/devices" if user is None else f"/v1/devices?{_query(user=user)}"
-        return [_device(plain) for plain in self._ask("GET", target)["devices"]]
+        return self._ask("GET", target, read=lambda told: [_device(plain) for plain in told["devices"]])
 
     def rename(self, device_id: str, name: str) -> None:
-        self._ask("PATCH", _path(device_id), {"name": name})
+        self._do("PATCH", _path(device_id), {"name": name})
 
     def assign(self, device_id: str, user: str) -> None:
-        self._ask("PUT", _path(device_id, "/user"), {"user": user})
+        self._do("PUT", _path(device_id, "/user"), {"user": user})
 
     def unassign(self, device_id: str) -> None:
-        self._ask("DELETE", _path(device_id, "/user"))
+        self._do("DELETE", _path(device_id, "/user"))
 
     def disable(self, device_id: str) -> None:
-        self._ask("POST", _path(device_id, "/disable"))
+        self._do("POST", _path(device_id, "/disable"))
 
     def enable(self, device_id: str) -> None:
-        self._ask("POST", _path(device_id, "/enable"))
+        self._do("POST", _path(device_id, "/enable"))
 
     def delete(self, device_id: str, *, even_if_locked_out: bool = False) -> None:
         meant = f"?{_query(even_if_locked_out='true')}" if even_if_locked_out else ""
-        self._ask("DELETE", _path(device_id) + meant)
+        self._do("DELETE", _path(device_id) + meant)
 
     def enrol(self, user: str, name: str, *, parameters: OtpParameters = USUAL) -> Enrolment:
         """Unreachable after it left: it may have been made, but nobody has its seed; delete it."""
-        made = self._ask("POST", "/v1/enrolments", {"user": user, "name": name, **plain_parameters(parameters)})
-        return Enrolment(_device(made["device"]), Secret(made["otpauth"].encode("ascii")))
+        given = {"user": user, "name": name, **plain_parameters(parameters)}
+        return self._ask("POST", "/v1/enrolments", given, read=_enrolment)
 
     def prove(self, device_id: str, code: str) -> Acceptance:
         """Unreachable after it left: it may be spent, and the device proved."""
-        return _acceptance(self._ask("POST", _path(device_id, "/prove"), {"code": code}))
+        return self._ask("POST", _path(device_id, "/prove"), {"code": code}, read=_acceptance)
 
     def people(self) -> Sequence[Person]:
-        return [Person(**plain) for plain in self._ask("GET", "/v1/people")["people"]]
+        return self._ask("GET", "/v1/people", read=lambda told: [Person(**plain) for plain in told["people"]])
 
     def add_people(self, users: Sequence[str]) -> Sequence[str]:
         """In requests of 20, each of them all or none: adding the same people again does no harm."""
         new: list[str] = []
         for start in range(0, len(users), _PEOPLE_AT_ONCE):
-            given = list(users[start : start + _PEOPLE_AT_ONCE])
-            new += self._ask("POST", "/v1/people", {"users": given})["new"]
+            given = {"users": list(users[start : start + _PEOPLE_AT_ONCE])}
+            new += self._ask("POST", "/v1/people", given, read=lambda told: list(told["new"]))
         return new
 
     def remove_person(self, user: str) -> None:
-        self._ask("DELETE", f"/v1/people?{_query(user=user)}")
+        self._do("DELETE", f"/v1/people?{_query(user=user)}")
 
     def set_fallback(self, user: str, until_s: float | None) -> Person:
-        return Person(**self._ask("PUT", "/v1/fallback", {"user": user, "until_s": until_s}))
+        given = {"user": user, "until_s": until_s}
+        return self._ask("PUT", "/v1/fallback", given, read=lambda told: Person(**told))
 
     @property
     def cutover_s(self) -> float | None:
-        at_s: float | None = self._ask("GET", "/v1/cutover")["cutover_s"]
-        return at_s
+        return self._ask("GET", "/v1/cutover", read=_cutover_s)
 
     def set_cutover(self, at_s: float | None) -> None:
-        self._ask("PUT", "/v1/cutover", {"cutover_s": at_s})
+        self._do("PUT", "/v1/cutover", {"cutover_s": at_s})
 
     def history(self, device_id: str | None = None) -> Iterator[HistoryEntry]:
         """All of it is read before the first entry: the server has it in the order in which it happened."""
         named = {} if device_id is None else {"device_id": device_id}
-        entries = [HistoryEntry(**plain) for plain in self._pages("/v1/history", **named)]
+        entries = self._pages("/v1/history", lambda plain: HistoryEntry(**plain), **named)
         yield from sorted(entries, key=lambda entry: entry.device_id)  # stable: of each device still oldest first
 
     def attempts(self, since_s: float) -> Sequence[Attempt]:
-        return [
-            Attempt(**{**plain, "outcome": AttemptOutcome(plain["outcome"])})
-            for plain in self._pages("/v1/attempts", since_s=since_s)
-        ]
+        return list(self._pages("/v1/attempts", _attempt, since_s=since_s))
 
     def matching_steps(self, device_id: str, codes: Sequence[str], steps: range) -> Sequence[int]:
         given = {"codes": list(codes), "start": steps.start, "stop": steps.stop}
-        found: list[int] = self._ask("POST", _path(device_id, "/matching-steps"), given)["steps"]
-        return found
+        target = _path(device_id, "/matching-steps")
+        return self._ask("POST", target, given, read=lambda told: list(map(int, told["steps"])))
 
     def beside_seed(self, device_id: str, codes: Sequence[str], first_s: int, search: SeedSearch) -> Fits:
         """The server there has a search of its own. Rejected (busy) if too many desks ask at once."""
-        return fits_of(self._ask("POST", _path(device_id, "/search"), {"codes": list(codes), "first_s": first_s}))
+        given = {"codes": list(codes), "first_s": first_s}
+        return self._ask("POST", _path(device_id, "/search"), given, read=fits_of)
 
-    def _pages(self, path: str, **named: object) -> Iterator[Any]:
+    def _pages(self, path: str, entry: Callable[[Any], T], **named: object) -> Iterator[T]:
+        def read(page: Any) -> tuple[list[T], int | None]:
+            return [entry(plain) for plain in page["entries"]], page["next_after"]
+
         after: int | None = 0
         while after is not None:
-            page = self._ask("GET", f"{path}?{_query(after=after, **named)}")
-            yield from page["entries"]
-            after = page["next_after"]
+            entries, after = self._ask("GET", f"{path}?{_query(after=after, **named)}", read=read)
+            yield from entries
 
-    def _ask(self, method: str, target: str, given: dict[str, Any] | None = None) -> Any:
-        """The answer's JSON, None where there is none. Raises what the server raised."""
+    def _do(self, method: str, target: str, given: dict[str, Any] | None = None) -> None:
+        self._ask(method, target, given, read=lambda _: None)
+
+    def _ask(self, method: str, target: str, given: dict[str, Any] | None = None, *, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the answer's JSON, which is None where there is none. Raises what the server raised, and
+        Unreachable for an answer that none of ours would give."""
         body = None if given is None else json.dumps(given).encode("ascii")
         status, answer = self._exchange(method, target, body)
-        if status == 204:
-            return None
         try:
-            told = json.loads(answer)
-        except ValueError:
+            told = None if status == 204 else json.loads(answer)
+            if status in (200, 201, 204):
+                return read(told)
+        except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or of another shape
             raise _stranger(status) from None
-        if status in (200, 201):
-            return told
         raise _error(status, told)
 
 
@@ -303,6 +302,19 @@ def _query(**values: object) -> str:
     return urlencode(values)
 
 
+def _attempt(plain: Any) -> Attempt:
+    return Attempt(**{**plain, "outcome": AttemptOutcome(plain["outcome"])})
+
+
+def _cutover_s(plain: Any) -> float | None:
+    at_s = plain["cutover_s"]
+    return None if at_s is None else float(at_s)
+
+
+def _enrolment(plain: Any) -> Enrolment:
+    return Enrolment(_device(plain["device"]), Secret(plain["otpauth"].encode("ascii")))
+
+
 def _acceptance(plain: Any) -> Acceptance:
     return Acceptance(plain["device_id"], plain["step"], plain["drift_steps"])
 
@@ -313,10 +325,11 @@ def _device(plain: Any) -> Device:
 
 def _error(status: int, told: Any) -> ProvisionError:
     plain = told.get("error") if isinstance(told, dict) else None
-    if not isinstance(plain, dict) or plain.get("type") not in _ERRORS:
+    if not isinstance(plain, dict) or str(plain.get("type")) not in _ERRORS:
         return _stranger(status)
     kind, attributes = _ERRORS[plain["type"]]
-    return kind(str(plain.get("message")), hint=plain.get("hint"), **{name: plain.get(name) for name in attributes})
+    hint = None if plain.get("hint") is None else str(plain["hint"])
+    return kind(str(plain.get("message")), hint=hint, **{name: plain.get(name) for name in attributes})
 
 
 def _stranger(status: int) -> Unreachable:

@@ -288,6 +288,10 @@ def test_people_are_known_until_they_are_removed(world: World) -> None:
     assert [person.user for person in server.people()] == sorted([*names, "anna", "ben"])
     with pytest.raises(InputError):
         server.add_people(["carl", " "])
+    longest = [chr(0x20000 + number) * 64 for number in range(45)]  # each letter is 12 in JSON
+    assert list(server.add_people(longest)) == longest
+    for user in longest:
+        server.remove_person(user)
     rejected("has-devices", lambda: server.remove_person("ben"))
     server.delete(str(UUID(int=1)))
     assert Person("ben", None) in server.people()

@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -552,6 +552,37 @@ def test_the_logs_come_in_pages(world: World) -> None:
     assert found == sorted(set(found))
     with world.open() as file:
         assert len(found) == len(file.audit())
+
+
+@pytest.mark.parametrize("answer", [b'{"message": "hi"}', b"[]", b'"hi"', b"null", b"7"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        RemoteServer.now,
+        lambda server: server.window_steps,
+        lambda server: server.cutover_s,
+        lambda server: server.check("alice", "123456"),
+        lambda server: server.register(Registration(UUID(int=1), "alice", "a", "1", SEED, TOTP)),
+        RemoteServer.list,
+        lambda server: server.enrol("alice", "phone"),
+        RemoteServer.people,
+        lambda server: server.add_people(["alice"]),
+        lambda server: server.set_fallback("alice", None),
+        lambda server: list(server.history()),
+        lambda server: server.attempts(0.0),
+        lambda server: server.matching_steps(ALICES, ["123456"], range(3)),
+    ],
+)
+def test_json_of_another_shape_is_from_no_server_of_ours(ask: Callable[[RemoteServer], object], answer: bytes) -> None:
+    with pytest.raises(Unreachable, match="not a server of ours"):
+        ask(RemoteServer(lambda method, target, body: (200, answer)))
+
+
+@pytest.mark.parametrize("error", ["[]", "7", '{"type": []}', '{"type": {}}', '{"message": "hi"}'])
+def test_so_is_an_error_of_another_shape(error: str) -> None:
+    answer = f'{{"error": {error}}}'.encode()
+    with pytest.raises(Unreachable, match="not a server of ours"):
+        RemoteServer(lambda method, target, body: (422, answer)).now()
 
 
 def test_a_device_in_a_path_is_one_part_of_it(world: World) -> None:

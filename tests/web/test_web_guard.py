@@ -270,8 +270,11 @@ def test_every_answer_says_what_a_browser_may_do_with_it(unchanged: Desk, target
             assert answer.headers[name.lower()] == value
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "script-src" not in HEADERS["Content-Security-Policy"]
-    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+    policy = HEADERS["Content-Security-Policy"].split("; ")
+    assert {"default-src 'none'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy)
+    assert not [part for part in policy if "script" in part or "unsafe" in part]
+    assert HEADERS["Referrer-Policy"] == HEADERS["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert HEADERS["X-Frame-Options"] == "DENY"
 
 
 TRICKS = {

@@ -178,6 +178,14 @@ def test_who_would_be_locked_out_is_told_and_asked_once_more(desk: Desk, anna: V
     assert "No code lets you in now" in anna.get("/devices").text
 
 
+def test_a_device_that_somebody_else_deleted_meanwhile(desk: Desk, anna: Visitor) -> None:
+    asked = anna.get(f"/devices/{TOKEN}/delete").form("/delete")
+    with desk.open() as server:
+        server.delete(TOKEN)
+    answer = anna.submit(asked)
+    assert (answer.status, "This device is not there any more." in answer.text) == (404, True)
+
+
 def test_the_log_says_who_clicked(desk: Desk, anna: Visitor, helper: Visitor) -> None:
     anna.submit(anna.get(f"/devices/{PHONE}/rename").form("/rename"), name="Drawer")
     helper.submit(helper.get(f"/desk/devices/{TABLET}/delete").form("/delete"))
