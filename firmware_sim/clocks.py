@@ -62,15 +62,26 @@ class ManualClock:
 
 
 class FileClock:
-    """One decimal Unix time in a file. Raises ClockFileError when made if there is none."""
+    """One decimal Unix time in a file. Raises ClockFileError when made if there is none.
+
+    A shell's `>` empties the file before it writes: until it has written, the time is what it was. Otherwise a token
+    that looked just then would end, with all that it holds.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.now()
+        self._last = self._read()
 
     def now(self) -> float:
+        self._last = self._read(while_empty=self._last)
+        return self._last
+
+    def _read(self, *, while_empty: float | None = None) -> float:
         try:
-            value = Decimal(self.path.read_text(encoding="ascii").strip())
+            text = self.path.read_text(encoding="ascii").strip()
+            if not text and while_empty is not None:
+                return while_empty
+            value = Decimal(text)
         except FileNotFoundError:
             raise ClockFileError(
                 f"the clock file {self.path} does not exist; create it with one Unix time in it"
@@ -89,7 +100,7 @@ class FileClock:
         try:
             with exclusive(self.path):
                 # repr gives the shortest text that reads back as this very float
-                replace(self.path, f"{Decimal(repr(_unix_time(self.now() + later_s))):f}\n")
+                replace(self.path, f"{Decimal(repr(_unix_time(self._read() + later_s))):f}\n")
         except OSError as error:
             raise ClockFileError(f"the clock file {self.path} cannot be moved: {error.strerror}") from error
 

@@ -69,6 +69,16 @@ def test_the_real_clock_is_not_moved() -> None:
         SystemClock().advance(1)
 
 
+def test_a_file_that_a_shell_has_emptied_to_write_it_shows_the_time_before(path: Path) -> None:
+    clock = FileClock(path)
+    path.write_text("")
+    assert clock.now() == 1767225600.5
+    with pytest.raises(ClockFileError, match="does not hold"):
+        clock.advance(1)  # what is being written would be lost
+    path.write_text("1767225700\n")
+    assert clock.now() == 1767225700
+
+
 @pytest.mark.parametrize("text", ["", "noon", "1e400", "-1", "NaN", "1 2", "\u0661\u0662"])
 def test_a_file_that_holds_no_time_is_refused(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")

@@ -84,3 +84,20 @@ def test_it_exists(where: str, command: str) -> None:
 @pytest.mark.parametrize("command", ["provision token lis", "provision token list", "provision info --tokem x"])
 def test_what_does_not_exist_is_found(command: str) -> None:
     assert missing(command)
+
+
+def without_json(command: click.Command, words: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from without_json(child, f"{words} {name}")
+    elif not any("--json" in option.opts for option in command.params):
+        yield words
+
+
+def test_which_commands_have_json_is_what_the_readme_says() -> None:
+    assert "Every command but `demo` has `--json`." in (ROOT / "README.md").read_text("utf-8")
+    found = [words for program, command in PROGRAMS.items() for words in without_json(command, program)]
+    assert found == ["provision demo"]
