@@ -7,10 +7,11 @@ import contextlib
 import json
 import random
 import shutil
+import socket
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from provision.servers.backend import Enrolment, Registration, ServerCapability
 from provision.servers.embedded.backend import EmbeddedServer
 from provision.servers.remote import RemoteServer
 from provision.servers.roles import Role
-from provision.servers.service import acting, limits, permissions, problems
+from provision.servers.service import acting, limits, permissions, problems, run
 from provision.servers.service.permissions import ROUTES, Route, Scope
 from tests.servers.over_http import Service
 
@@ -383,6 +384,17 @@ def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = limits.Limits(never_called)({"type": "http", "method": "POST", "headers": []}, receive, send)
     asyncio.run(asyncio.wait_for(asked, 10))
     assert said[0]["status"] == 408
+
+
+@pytest.mark.parametrize(
+    ("host", "stays"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("192.0.2.1", False)]
+)
+def test_what_crosses_the_network_in_the_clear_is_warned_of(host: str, stays: bool) -> None:
+    class Listener:
+        def getsockname(self) -> tuple[str, int]:
+            return host, 8443
+
+    assert run.stays_on_this_machine(cast("socket.socket", Listener())) is stays
 
 
 def test_whoever_goes_away_is_not_answered() -> None:
