@@ -15,7 +15,7 @@ START_S = 1_767_225_600.0
 
 def spelled(duration: str | float) -> str:
     """As it is said to a simulator: a number without an exponent."""
-    return duration if isinstance(duration, str) else f"{Decimal(str(duration)):f}"
+    return f"{Decimal(str(duration)):f}" if isinstance(duration, float) else str(duration)
 
 
 class TokenClock(Protocol):

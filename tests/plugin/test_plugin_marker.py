@@ -133,6 +133,9 @@ ANYTHING = st.one_of(
 @given(said=st.dictionaries(st.sampled_from(KNOWN), ANYTHING, max_size=3))
 @example(said={"pin": 271828})
 @example(said={"family": [1]})
+@example(said={"aged": [1]})
+@example(said={"aged": True})
+@example(said={"aged": float("nan")})
 @example(said={"serial": "\n"})
 @example(said={"temperature_c": 20, "profile": "car"})
 def test_whatever_is_declared_there_is_such_a_token_or_a_failure_in_words(folder: Path, said: dict[str, Any]) -> None:

@@ -69,12 +69,14 @@ def test_an_interruption_while_the_simulator_starts_leaves_none(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
     try:
         with pytest.raises(KeyboardInterrupt), Stage(tmp_path, 0, cast_of("reference", None)) as stage:
             stage.unbox()
         (token,) = started
         assert token.poll() is not None
     finally:
+        signal.signal(signal.SIGINT, before)
         for each in started:
             each.kill()
             each.wait()
