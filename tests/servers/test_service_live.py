@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -306,36 +305,15 @@ def test_an_unknown_api_token(running: Serving) -> None:
 FORWARDED = b"X-Forwarded-Proto: ftp\r\nX-Forwarded-For: 192.0.2.1\r\n"  # anybody can say so
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In this process, with a shorter patience. Whoever says nothing to TLS has not finished its handshake."""
+@contextlib.contextmanager
+def serving_here(world: World, tls: tuple[Path, Path] | None = None) -> Iterator[tuple[str, int]]:
+    """In a thread of this process, with whatever limits `run` has been given; where it listens."""
     from provision.servers.service import run
     from provision.servers.service.app import create_app
     from provision.servers.service.aside import Aside
 
-    monkeypatch.setattr(run, "HEAD_S", 0.5 if tls else 0.05)  # a handshake that is wanted takes some, too
-    world = World(tmp_path)
-    cert, key = certificate(tmp_path)
-    trust = ssl.create_default_context(cafile=str(cert))
-
-    def connected() -> socket.socket:
-        return socket.create_connection(listener.getsockname(), timeout=30)
-
-    def spoken() -> socket.socket:
-        return trust.wrap_socket(connected(), server_hostname="127.0.0.1") if tls else connected()
-
-    seen: list[Any] = []
-
     with world.file() as file, run.listen("127.0.0.1:0") as listener:
-        app = create_app(file, Aside(COMMAND))
-
-        async def sometimes_slow(scope: Any, receive: Any, send: Any) -> None:
-            if scope["path"] == "/slow":
-                seen.append((scope["scheme"], scope["client"][0]))
-                await asyncio.sleep(4 * run.HEAD_S)
-            await app(scope, receive, send)
-
-        server = run.prepare(sometimes_slow, run.TlsFiles(cert, key) if tls else None)  # type: ignore[arg-type]
+        server = run.prepare(create_app(file, Aside(COMMAND)), tls and run.TlsFiles(*tls))
 
         def serve() -> None:
             with asyncio.Runner(loop_factory=run.PatientLoop) as runner:
@@ -344,24 +322,59 @@ def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytes
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            with connected() as silent:
-                assert silent.recv(1) == b""
-            for sent in (b"", b"GET /v1/dev", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Slow"):
-                with spoken() as connection:
-                    connection.sendall(sent)
-                    assert connection.recv(1) == b""
-            with spoken() as patient:
-                patient.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert patient.recv(100).startswith(b"HTTP/1.1 200")
-            with spoken() as answered_late:
-                answered_late.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n" + FORWARDED + b"\r\n")
-                head = answered_late.recv(1000)
-            assert head.startswith(b"HTTP/1.1 404")
-            assert b"server:" not in head.lower()
-            assert seen == [("https" if tls else "http", "127.0.0.1")]
+            yield listener.getsockname()
         finally:
             server.should_exit = True
             thread.join(timeout=30)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_client_that_never_finishes_what_it_says(tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever says nothing to TLS has not finished its handshake."""
+    from provision.servers.service import run
+
+    monkeypatch.setattr(run, "HEAD_S", 0.5 if tls else 0.05)  # a handshake that is wanted takes some, too
+    files = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(files[0]))
+    with serving_here(World(tmp_path), files if tls else None) as place:
+
+        def connected() -> socket.socket:
+            return socket.create_connection(place, timeout=30)
+
+        def spoken() -> socket.socket:
+            return trust.wrap_socket(connected(), server_hostname="127.0.0.1") if tls else connected()
+
+        with connected() as silent:
+            assert silent.recv(1) == b""
+        for sent in (b"", b"GET /v1/dev", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Slow"):
+            with spoken() as connection:
+                connection.sendall(sent)
+                assert connection.recv(1) == b""
+        with spoken() as patient:
+            patient.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert patient.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_more_connections_than_it_serves_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One more is told so, and is served once another has gone."""
+    from provision.servers.service import run
+
+    monkeypatch.setattr(run, "MAX_CONNECTIONS", 2)
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(serving_here(World(tmp_path)))
+        first, second, third = (
+            stack.enter_context(contextlib.closing(http.client.HTTPConnection(*place, timeout=30))) for _ in range(3)
+        )
+
+        def status(connection: http.client.HTTPConnection) -> int:
+            connection.request("GET", "/nowhere")
+            response = connection.getresponse()
+            response.read()
+            return response.status
+
+        assert [status(one) for one in (first, second, third)] == [404, 404, 503]
+        first.close()
+        assert 404 in (status(third) for _ in range(1000))  # as soon as the server has seen it go
 
 
 # the command line

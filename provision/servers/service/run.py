@@ -141,7 +141,7 @@ def prepare(app: FastAPI, tls: TlsFiles | None) -> uvicorn.Server:
         access_log=False,  # whom somebody asks about is nobody else's business
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS + 1,  # at that many, all are refused
         timeout_graceful_shutdown=STOP_S,
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,
