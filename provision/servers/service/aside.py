@@ -45,7 +45,9 @@ class Aside:
         )
         try:
             answer, _ = await process.communicate(json.dumps(question).encode("ascii"))
-        finally:
-            with contextlib.suppress(ProcessLookupError):  # it has ended, as it should
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                 process.kill()
+            await process.communicate()  # until it is gone, and its pipes with it
+            raise
         return fits_of(json.loads(answer))
