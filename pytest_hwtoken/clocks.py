@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from provision.clock import FileClock, SystemClock
+from provision.clock import FileClock, ManualClock, SystemClock
 
 START_S = 1_767_225_600.0
 """2026-01-01 00:00:00 UTC: where the time of each test begins."""
@@ -34,16 +34,29 @@ class TokenClock(Protocol):
         """Let `18 months`, or so many seconds, go by at once."""
 
 
-class MovedClock(FileClock):
-    """A TokenClock in a file."""
+class MovedClock:
+    """A TokenClock that begins at START_S. It is in a file from when `option` is asked for: few tests share it, and to
+    make a file takes as long as to make a token."""
 
     def __init__(self, path: Path) -> None:
-        path.write_text(f"{START_S}\n", encoding="ascii")
-        super().__init__(path)
+        self._path = path
+        self._clock: ManualClock | FileClock = ManualClock(START_S)
 
     @property
     def option(self) -> str:
-        return f"file:{self.path}"
+        if isinstance(self._clock, ManualClock):
+            self._path.write_text(f"{self.now()!r}\n", encoding="ascii")
+            self._clock = FileClock(self._path)
+        return f"file:{self._path}"
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return SystemClock().monotonic()
+
+    def wait_until(self, t: float) -> None:
+        self._clock.wait_until(t)
 
     def advance(self, duration: str | float) -> None:
         from firmware_sim.control.durations import parse_duration  # most tests have no use for it

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from firmware_sim.clocks import FileClock, SteerableClock, SystemClock
+from firmware_sim.clocks import SteerableClock, SystemClock, parse_clock
 from firmware_sim.control.rig import Rig
 from firmware_sim.core.token import Token
 from firmware_sim.families.family import family
@@ -134,4 +134,15 @@ def _quartz(declared: Declared, now: float, jitter_seed: int) -> OscillatorState
 
 def _device_clock(clock: TokenClock) -> SteerableClock:
     """The token's end of the same time."""
-    return FileClock(clock.path) if isinstance(clock, MovedClock) else SystemClock()
+    return SameTime(clock) if isinstance(clock, MovedClock) else SystemClock()
+
+
+class SameTime:
+    """A SteerableClock: that of the test."""
+
+    def __init__(self, clock: MovedClock) -> None:
+        self.now = clock.now
+        self._clock = clock
+
+    def advance(self, seconds: float) -> None:
+        parse_clock(self._clock.option).advance(seconds)
