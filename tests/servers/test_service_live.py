@@ -130,7 +130,7 @@ def test_a_clock_that_was_stepped_back_is_told_at_the_start(world: World) -> Non
 
 
 def test_a_full_disk(world: World, running: Serving) -> None:
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     server = world.at(running.url)
     server.rename(str(UUID(int=1)), "drawer")
     full = world.path.with_name("server.db-wal").stat().st_size

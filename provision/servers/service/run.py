@@ -25,7 +25,7 @@ STOP_S = 10  # seconds that requests under way are given when the server stops
 FAREWELL_S = 1.0  # seconds in which the other side must have closed a connection that is over
 MAX_CONNECTIONS = 512
 _BACKLOG = 512
-_LISTEN_HINT = "HOST is an address of this machine, or 0.0.0.0 for all of them"
+_LISTEN_HINT = "HOST is an address of this machine"
 _LISTEN_HINTS = {
     errno.EADDRINUSE: "another program listens there",
     errno.EACCES: "ports below 1024 are the system's: take another, or a service manager's socket (fd:3)",
