@@ -48,6 +48,9 @@ def test_the_sdist_can_be_read_built_and_tested_by_others(built: Built) -> None:
 def test_the_demo_runs_from_the_wheel(bare: Venv, link: str, tmp_path: Path) -> None:
     said = run(bare.bin / "provision", "demo", "--link", link, cwd=tmp_path, env=away(tmp_path))
     assert str(ROOT) not in said
+    assert "\x1b" not in said, "no colour into a pipe"
+    kept, promised = re.fullmatch(r"(\d+) of (\d+) steps as promised", said.splitlines()[-1]).groups()
+    assert kept == promised
     run(bare.python, "-m", "pip", "check")
 
 

@@ -24,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("family", "model", "options"),
     [
-        ("reference", None, ()),
         ("molto2", None, ()),
         ("token2", "OTPC-P2-i", ("--model", "OTPC-P2-i")),
     ],
 )
-def test_the_whole_life_of_a_token(family: str, model: str | None, options: tuple[str, ...]) -> None:
+def test_the_whole_life_of_another_token(family: str, model: str | None, options: tuple[str, ...]) -> None:
+    """That of the reference token is `make demo` itself, and lane packaging's."""
     promises = sum(len(steps) for _, steps in acts_of(cast_of(family, model)))
     options = ("--family", family, *options)
     command = [sys.executable, "-m", "provision", "demo", *options]

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.wire import (
@@ -252,12 +252,16 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
 }
 
 
+EXAMPLES = 50  # of each message, and there are 52
+
+
 def test_every_message_has_a_strategy() -> None:
     assert set(STRATEGIES) == set(MESSAGES)
 
 
 @pytest.mark.parametrize("name", sorted(MESSAGES))
 def test_round_trip(name: str) -> None:
+    @settings(max_examples=EXAMPLES)
     @given(STRATEGIES[name])
     def check(message: Message) -> None:
         assert MESSAGES[name].decode(message.encode()) == message
@@ -268,6 +272,7 @@ def test_round_trip(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(MESSAGES))
 def test_any_bytes_decode_or_raise_a_wire_error(name: str) -> None:
     # Mutations of a true message reach deeper than noise does.
+    @settings(max_examples=EXAMPLES)
     @given(STRATEGIES[name], st.data())
     def check(message: Message, data: st.DataObject) -> None:
         raw = bytearray(message.encode())
